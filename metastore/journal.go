@@ -1,0 +1,193 @@
+package metastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Version is the place of an entry in its journal. Versions of a journal are
+// gapless and begin at 1; 0 means "before the first entry".
+type Version uint64
+
+// Term numbers an agent's lease on being alive. The metastore assigns it, rising
+// from 1, and never assigns it twice.
+type Term uint64
+
+// JournalID names a journal: its kind in the highest byte, its index within
+// the kind in the others. Persisted; never renumber.
+type JournalID uint32
+
+// The kinds of journals. Persisted; never renumber.
+const (
+	kindCatalog      = 1
+	kindShard        = 2
+	kindGroups       = 3
+	kindTransactions = 4
+)
+
+// CatalogJournal holds topics, configs and producer id blocks.
+const CatalogJournal JournalID = kindCatalog << 24
+
+// ShardJournal is the journal of shard i.
+func ShardJournal(i int) JournalID { return kindShard<<24 | JournalID(i) }
+
+// GroupsJournal is the i-th journal of consumer groups.
+func GroupsJournal(i int) JournalID { return kindGroups<<24 | JournalID(i) }
+
+// TransactionsJournal is the i-th journal of transactional ids.
+func TransactionsJournal(i int) JournalID { return kindTransactions<<24 | JournalID(i) }
+
+// Shard returns the shard that the journal belongs to, and whether it is a shard's.
+func (j JournalID) Shard() (int, bool) { return int(j & 0xffffff), j>>24 == kindShard }
+
+func (j JournalID) String() string {
+	i := int(j & 0xffffff)
+	switch j >> 24 {
+	case kindCatalog:
+		return "catalog"
+	case kindShard:
+		return fmt.Sprintf("shard-%d", i)
+	case kindGroups:
+		return fmt.Sprintf("groups-%d", i)
+	case kindTransactions:
+		return fmt.Sprintf("transactions-%d", i)
+	}
+	return fmt.Sprintf("journal-%#x", uint32(j))
+}
+
+// EntryBytesMax bounds one entry's payload, in bytes. A flush that would pass
+// it is closed earlier.
+const EntryBytesMax = 1 << 20
+
+// AppendPart is what one append adds to one journal.
+type AppendPart struct {
+	Journal JournalID
+	Payload []byte // one entry, at most EntryBytesMax; the store keeps no reference to it
+	Strict  bool   // refused unless the journal's head is Expect
+	Expect  Version
+}
+
+// Position asks for the entries of a journal after a version.
+type Position struct {
+	Journal JournalID
+	After   Version
+}
+
+// StoredEntry is an entry as the journal holds it.
+type StoredEntry struct {
+	Version Version
+	Payload []byte
+}
+
+// Tail answers one Position.
+type Tail struct {
+	Journal JournalID
+	// Head is the journal's newest version at the time of the read, 0 when empty. A
+	// Head below a version that was seen before means that the database lost its tail.
+	Head Version
+	// Entries are consecutive and ascending. They start at After+1 unless Trimmed,
+	// and stop early at the read's bytes limit (at least one is returned).
+	Entries []StoredEntry
+	// Trimmed says that After+1 has been deleted: load a snapshot first. Entries is empty.
+	Trimmed bool
+}
+
+// SnapshotPlace says where a journal's snapshot lies. A journal has at most one:
+// the newest that was placed.
+type SnapshotPlace struct {
+	Journal JournalID
+	Version Version // the snapshot is the state after this entry
+	Object  string  // its key in the bucket
+	Hash    [32]byte
+	Size    int64 // bytes
+}
+
+// Cluster is what is fixed when a cluster is made.
+type Cluster struct {
+	ID           string // Kafka's form: 22 characters of URL-safe base64 of a random UUID
+	Shards       int
+	Groups       int // journals of consumer groups
+	Transactions int // journals of transactional ids
+}
+
+// AgentInfo describes the process that begins a term.
+type AgentInfo struct {
+	Process   string // unique per process start, for operators
+	Zone      string
+	KafkaHost string // advertised
+	KafkaPort int32
+}
+
+// TermInfo is a term as the metastore knows it.
+type TermInfo struct {
+	Term Term
+	// Node is the Kafka node id: the lowest one that no unended term held when this
+	// term began.
+	Node  int32
+	Agent AgentInfo
+	// LeaseLeft is until the lease expires, by the database's clock; negative when
+	// it has expired already. An expired term is not ended until someone ends it.
+	LeaseLeft time.Duration
+	Ended     bool
+}
+
+// ErrTermEnded refuses an append or renewal: the term has ended or its lease expired. Nothing was appended.
+var ErrTermEnded = errors.New("the term has ended")
+
+// StrictLostError refuses an append: a strict part expected another head. Nothing was appended to any journal.
+type StrictLostError struct {
+	Journal JournalID
+	Head    Version // the head that was found
+}
+
+func (e *StrictLostError) Error() string {
+	return fmt.Sprintf("%v is at version %d, not where the strict append expected it", e.Journal, e.Head)
+}
+
+// Store is what the three metastores (postgres, sqlite, memory) implement, and
+// what package journaltest checks. All methods are safe for concurrent use.
+//
+// Any error that is neither ErrTermEnded nor a *StrictLostError leaves the
+// outcome of an Append unknown (I5): resolve it by appending the same bytes
+// again, since the fold voids a repeated (term, number).
+type Store interface {
+	// Append adds one entry to each named journal, all or none, and returns their
+	// versions in the order of parts. Journals may come in any order and must be
+	// distinct. It is refused with ErrTermEnded unless the term is live by the
+	// database's clock, and the term cannot end between that check and the commit.
+	// ctx must carry no deadline: a cancelled append may still land.
+	Append(ctx context.Context, term Term, parts []AppendPart) ([]Version, error)
+
+	// Read returns a Tail for each position, in their order, from one statement.
+	// bytesMax bounds the payloads returned for each journal (one entry is returned even if larger).
+	Read(ctx context.Context, positions []Position, bytesMax int) ([]Tail, error)
+
+	// Snapshots returns the newest snapshot's place of each of the journals that has one.
+	Snapshots(ctx context.Context, journals []JournalID) ([]SnapshotPlace, error)
+	// PlaceSnapshot records a snapshot whose bytes are durable in the bucket. An older
+	// version than the one placed is ignored. Refused with ErrTermEnded as Append is.
+	// It returns the place it replaced, if any.
+	PlaceSnapshot(ctx context.Context, term Term, place SnapshotPlace) (replaced *SnapshotPlace, err error)
+	// Trim deletes at most rowsMax of the oldest entries with versions up to through,
+	// never beyond the placed snapshot's version and never the newest entry, and
+	// returns how many it deleted.
+	Trim(ctx context.Context, journal JournalID, through Version, rowsMax int) (int, error)
+
+	// BeginTerm begins a term whose lease expires after lease.
+	BeginTerm(ctx context.Context, agent AgentInfo, lease time.Duration) (TermInfo, error)
+	// RenewTerm moves the lease's end to lease from now, by the database's clock.
+	// It never waits for an append. Refused with ErrTermEnded once ended or expired.
+	RenewTerm(ctx context.Context, term Term, lease time.Duration) error
+	// EndTerm ends a term for ever; when it returns nil, no append of the term can
+	// land any more. Without force it ends only a term whose lease has expired by the
+	// database's clock (and reports whether the term is ended now).
+	EndTerm(ctx context.Context, term Term, force bool) (bool, error)
+	// Terms lists the terms that have not ended, and of the ended ones those asked for.
+	Terms(ctx context.Context, ended ...Term) ([]TermInfo, error)
+
+	// Cluster returns what was fixed when the cluster was made.
+	Cluster() Cluster
+	Close() error
+}

@@ -1,0 +1,70 @@
+package metastore
+
+import "fmt"
+
+// EffectKind says what an effect of an entry does. Persisted; never renumber. A
+// fold that meets a kind it does not know stops its journal: a new kind is
+// written only once every live agent can read it.
+type EffectKind uint64
+
+// The one table of effect kinds.
+const (
+	// Any journal.
+	EffectTermEnded    EffectKind = 1 // forget a term's number (GUARDS 12)
+	EffectSnapshotMark EffectKind = 2 // every replica hashes its state at this version
+	EffectSnapshotHash EffectKind = 3 // the hash of the state at an earlier mark
+
+	// Catalog.
+	EffectTopicCreated    EffectKind = 16
+	EffectTopicDeleted    EffectKind = 17
+	EffectTopicConfig     EffectKind = 18
+	EffectPartitionsAdded EffectKind = 19
+	EffectProducerIDs     EffectKind = 20
+	EffectFeatureLevel    EffectKind = 21 // reserved
+	EffectBrokerConfig    EffectKind = 22 // reserved
+
+	// Shards.
+	EffectPartitionsOpened EffectKind = 32
+	EffectPartitionsClosed EffectKind = 33
+	EffectFlush            EffectKind = 34 // batches of one ingest segment
+	EffectFence            EffectKind = 35
+	EffectForgetProducer   EffectKind = 36
+	EffectLogStart         EffectKind = 37
+	EffectMarker           EffectKind = 38 // reserved: transactions
+	EffectSwap             EffectKind = 39 // reserved: compaction
+	EffectInlineBatches    EffectKind = 40 // reserved: extents whose place is the entry
+)
+
+func (k EffectKind) String() string {
+	switch k {
+	case EffectTermEnded:
+		return "term-ended"
+	case EffectSnapshotMark:
+		return "snapshot-mark"
+	case EffectSnapshotHash:
+		return "snapshot-hash"
+	case EffectTopicCreated:
+		return "topic-created"
+	case EffectTopicDeleted:
+		return "topic-deleted"
+	case EffectTopicConfig:
+		return "topic-config"
+	case EffectPartitionsAdded:
+		return "partitions-added"
+	case EffectProducerIDs:
+		return "producer-ids"
+	case EffectPartitionsOpened:
+		return "partitions-opened"
+	case EffectPartitionsClosed:
+		return "partitions-closed"
+	case EffectFlush:
+		return "flush"
+	case EffectFence:
+		return "fence"
+	case EffectForgetProducer:
+		return "forget-producer"
+	case EffectLogStart:
+		return "log-start"
+	}
+	return fmt.Sprintf("effect-%d", uint64(k))
+}
