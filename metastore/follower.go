@@ -1,0 +1,281 @@
+package metastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Reader is what a Follower needs of a Store.
+type Reader interface {
+	Read(ctx context.Context, positions []Position, bytesMax int) ([]Tail, error)
+	Snapshots(ctx context.Context, journals []JournalID) ([]SnapshotPlace, error)
+}
+
+// Objects reads snapshots' bytes from the bucket.
+type Objects interface {
+	Get(ctx context.Context, key string, offset, length int64) ([]byte, error)
+}
+
+// FollowerConfig bounds a Follower.
+type FollowerConfig struct {
+	PollEvery       time.Duration // the net under everything that wakes a replica sooner
+	ReadBytesMax    int           // payload bytes of one journal in one read
+	ReadTimeout     time.Duration // of one statement
+	SnapshotTimeout time.Duration // of loading one snapshot's bytes
+	Clock           func() time.Time
+	Log             *slog.Logger
+}
+
+// DefaultFollowerConfig polls each second.
+func DefaultFollowerConfig() FollowerConfig {
+	return FollowerConfig{
+		PollEvery:       time.Second,
+		ReadBytesMax:    8 << 20,
+		ReadTimeout:     10 * time.Second,
+		SnapshotTimeout: time.Minute,
+		Clock:           time.Now,
+		Log:             slog.Default(),
+	}
+}
+
+// Follower keeps replicas of journals up to date by reading what they lack. One
+// read is in flight at a time; who asks meanwhile shares the next one, never one
+// that began before it asked.
+type Follower struct {
+	cfg      FollowerConfig
+	store    Reader
+	objects  Objects
+	replicas map[JournalID]*Replica // filled before Run, then fixed
+	order    []JournalID
+	kick     chan struct{}
+	mu       struct {
+		sync.Mutex
+		next *round
+	}
+}
+
+// round is a read that has not begun.
+type round struct {
+	journals map[JournalID]bool
+	done     chan struct{}
+	err      error // set before done is closed
+}
+
+// NewFollower returns a Follower of no journals.
+func NewFollower(store Reader, objects Objects, cfg FollowerConfig) *Follower {
+	return &Follower{cfg: cfg, store: store, objects: objects,
+		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1)}
+}
+
+// Follow adds a journal. Call it before Load and Run.
+func (f *Follower) Follow(id JournalID, m Machine) *Replica {
+	r := newReplica(id, m, f.cfg.Clock())
+	f.replicas[id] = r
+	f.order = append(f.order, id)
+	slices.Sort(f.order)
+	return r
+}
+
+// Replica returns the replica of a followed journal, else nil.
+func (f *Follower) Replica(id JournalID) *Replica { return f.replicas[id] }
+
+// Replicas returns all replicas in the order of their journals.
+func (f *Follower) Replicas() []*Replica {
+	rs := make([]*Replica, len(f.order))
+	for i, id := range f.order {
+		rs[i] = f.replicas[id]
+	}
+	return rs
+}
+
+// Load brings all replicas to their journals' heads, from snapshots and the
+// entries after them. It is called once, before Run.
+func (f *Follower) Load(ctx context.Context) error {
+	for {
+		places, err := f.store.Snapshots(ctx, f.order)
+		if err != nil {
+			return fmt.Errorf("find the journals' snapshots: %w", err)
+		}
+		if err = f.restoreAll(ctx, places); err == nil {
+			return f.read(ctx, f.order)
+		}
+		again, lookErr := f.store.Snapshots(ctx, f.order)
+		if lookErr != nil || slices.Equal(places, again) {
+			return err
+		}
+		// A snapshot was replaced, and its object deleted, while it was loaded.
+	}
+}
+
+func (f *Follower) restoreAll(ctx context.Context, places []SnapshotPlace) error {
+	for _, p := range places {
+		if err := f.restore(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run reads when asked, and each PollEvery as a net, until ctx ends.
+func (f *Follower) Run(ctx context.Context) error {
+	tick := time.NewTicker(f.cfg.PollEvery)
+	defer tick.Stop()
+	for {
+		journals := f.order
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.kick:
+			journals = nil
+		case <-tick.C:
+		}
+		f.mu.Lock()
+		asked := f.mu.next
+		f.mu.next = nil
+		f.mu.Unlock()
+		if asked != nil && journals == nil {
+			for id := range asked.journals {
+				journals = append(journals, id)
+			}
+			slices.Sort(journals)
+		}
+		if len(journals) == 0 {
+			continue
+		}
+		err := f.read(ctx, journals)
+		if asked != nil {
+			asked.err = err
+			close(asked.done)
+		}
+		if err != nil && ctx.Err() == nil {
+			f.cfg.Log.Warn("reading the journals", "err", err)
+		}
+	}
+}
+
+// Refresh returns once the replicas of the journals hold all that had been
+// appended when it was called. A stopped journal's error is returned.
+func (f *Follower) Refresh(ctx context.Context, journals ...JournalID) error {
+	f.mu.Lock()
+	r := f.mu.next
+	if r == nil {
+		r = &round{journals: map[JournalID]bool{}, done: make(chan struct{})}
+		f.mu.next = r
+	}
+	for _, id := range journals {
+		r.journals[id] = true
+	}
+	f.mu.Unlock()
+	select {
+	case f.kick <- struct{}{}:
+	default:
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.done:
+	}
+	if r.err != nil {
+		return r.err
+	}
+	for _, id := range journals {
+		if err := f.replicas[id].Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads until each of the journals' replicas has reached a head that a read
+// of this call saw. A stopped journal is passed over.
+func (f *Follower) read(ctx context.Context, journals []JournalID) error {
+	for len(journals) > 0 {
+		began := f.cfg.Clock()
+		positions := make([]Position, 0, len(journals))
+		for _, id := range journals {
+			if r := f.replicas[id]; r.Err() == nil {
+				positions = append(positions, Position{id, r.Version()})
+			}
+		}
+		if len(positions) == 0 {
+			return nil
+		}
+		readCtx, cancel := context.WithTimeout(ctx, f.cfg.ReadTimeout)
+		tails, err := f.store.Read(readCtx, positions, f.cfg.ReadBytesMax)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("read the journals: %w", err)
+		}
+		journals = journals[:0:0]
+		for i, tail := range tails {
+			more, err := f.take(ctx, positions[i], tail, began)
+			if err != nil {
+				return err
+			}
+			if more {
+				journals = append(journals, tail.Journal)
+			}
+		}
+	}
+	return nil
+}
+
+// take folds what a read returned of one journal. more says that its head is not reached.
+func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began time.Time) (more bool, err error) {
+	r := f.replicas[tail.Journal]
+	if tail.Head < asked.After {
+		err := fmt.Errorf("%w: its head is version %d, and version %d was seen: the metastore lost its tail",
+			ErrStopped, tail.Head, asked.After)
+		r.stop(err)
+		f.cfg.Log.Error("a journal has stopped", "journal", tail.Journal, "err", err)
+		return false, nil
+	}
+	if tail.Trimmed {
+		places, err := f.store.Snapshots(ctx, []JournalID{tail.Journal})
+		if err != nil {
+			return false, fmt.Errorf("find the snapshot of %v: %w", tail.Journal, err)
+		}
+		if len(places) == 0 || places[0].Version <= asked.After {
+			return false, fmt.Errorf("%v is trimmed after version %d and has no later snapshot", tail.Journal, asked.After)
+		}
+		return true, f.restore(ctx, places[0])
+	}
+	for _, e := range tail.Entries {
+		gap, err := r.deliver(e.Version, e.Payload)
+		if gap {
+			err = fmt.Errorf("%w: the metastore returned version %d after %d", ErrStopped, e.Version, r.Version())
+			r.stop(err)
+		}
+		if err != nil {
+			f.cfg.Log.Error("a journal has stopped", "journal", tail.Journal, "err", err)
+			return false, nil
+		}
+	}
+	if r.Version() < tail.Head {
+		return true, nil
+	}
+	r.confirm(began)
+	return false, nil
+}
+
+func (f *Follower) restore(ctx context.Context, p SnapshotPlace) error {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.SnapshotTimeout)
+	defer cancel()
+	body, err := f.objects.Get(ctx, p.Object, 0, -1)
+	if err != nil {
+		return fmt.Errorf("load the snapshot of %v at version %d: %w", p.Journal, p.Version, err)
+	}
+	if int64(len(body)) != p.Size || sha(body) != p.Hash {
+		return fmt.Errorf("the snapshot %s is not what was written: %d bytes, hash %x", p.Object, len(body), sha(body))
+	}
+	err = f.replicas[p.Journal].restore(p.Version, body, f.cfg.Clock())
+	if errors.Is(err, ErrStopped) {
+		f.cfg.Log.Error("a journal has stopped", "journal", p.Journal, "err", err)
+	}
+	return err
+}

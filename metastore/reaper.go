@@ -1,0 +1,109 @@
+package metastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Terms is what a Reaper needs of a Store.
+type Terms interface {
+	EndTerm(ctx context.Context, term Term, force bool) (bool, error)
+	Terms(ctx context.Context, ended ...Term) ([]TermInfo, error)
+}
+
+// Reaper ends the terms whose lease has expired, and then lets the followed
+// journals forget their numbers (GUARDS 12): the end is committed first, the
+// entries that tell it come after.
+type Reaper struct {
+	store    Terms
+	follower *Follower
+	writer   *Writer
+	every    time.Duration
+	log      *slog.Logger
+}
+
+// NewReaper returns a Reaper that looks each interval.
+func NewReaper(store Terms, follower *Follower, writer *Writer, every time.Duration, log *slog.Logger) *Reaper {
+	return &Reaper{store: store, follower: follower, writer: writer, every: every, log: log}
+}
+
+// Run reaps until ctx ends.
+func (p *Reaper) Run(ctx context.Context) error {
+	tick := time.NewTicker(p.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := p.Reap(ctx, false); err != nil && ctx.Err() == nil {
+			p.log.Warn("ending dead terms", "err", err)
+		}
+	}
+}
+
+// Reap looks once. alone says that no other agent can be alive (the folder's lock
+// is held), so that terms are ended whose lease has not expired yet.
+func (p *Reaper) Reap(ctx context.Context, alone bool) error {
+	var known []Term // with a number in some journal
+	for _, r := range p.follower.Replicas() {
+		known = append(known, r.Terms()...)
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	infos, err := p.store.Terms(ctx, known...)
+	if err != nil {
+		return fmt.Errorf("list the terms: %w", err)
+	}
+	dead := map[Term]bool{}
+	for _, t := range known {
+		dead[t] = true // One that the metastore no longer knows ended long ago.
+	}
+	for _, info := range infos {
+		dead[info.Term] = info.Ended
+		if info.Ended || info.Term == p.writer.Term() || (info.LeaseLeft > 0 && !alone) {
+			continue
+		}
+		ended, err := p.store.EndTerm(ctx, info.Term, alone)
+		if err != nil {
+			return fmt.Errorf("end term %d: %w", info.Term, err)
+		}
+		if ended {
+			dead[info.Term] = true
+			p.log.Info("a term has ended", "term", info.Term, "node", info.Node, "lease_left", info.LeaseLeft)
+		}
+	}
+	delete(dead, p.writer.Term())
+	return p.tell(ctx, dead)
+}
+
+// tell appends to each journal the ends of the dead terms that have a number there.
+func (p *Reaper) tell(ctx context.Context, dead map[Term]bool) error {
+	var drafts []Draft
+	for _, r := range p.follower.Replicas() {
+		if r.Err() != nil {
+			continue
+		}
+		d := Draft{Journal: r.ID()}
+		for _, t := range r.Terms() {
+			if dead[t] {
+				d.Effects = AppendTermEnded(d.Effects, t)
+			}
+		}
+		if d.Effects != nil {
+			drafts = append(drafts, d)
+		}
+	}
+	if len(drafts) == 0 {
+		return nil
+	}
+	if _, err := p.writer.Append(ctx, drafts); err != nil && !errors.Is(err, ErrTermEnded) {
+		return fmt.Errorf("tell the journals of ended terms: %w", err)
+	}
+	return nil
+}

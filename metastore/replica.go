@@ -1,0 +1,249 @@
+package metastore
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Replica is this process's in-memory state of one journal. It is advanced by
+// its Follower (what it read) and its agent's Writer (what it appended), and read by anyone.
+type Replica struct {
+	id JournalID
+	mu struct {
+		sync.RWMutex
+		fold    *Fold
+		err     error         // set once the journal has stopped
+		freshAt time.Time     // begin of the last read that confirmed the state
+		changed chan struct{} // closed at the next change; nil while nobody waits
+		own     *ownEntry     // this agent's append in flight
+		since   Since
+	}
+}
+
+// Since is what has come since the newest snapshot that this replica knows.
+type Since struct {
+	Entries       int   // without those of snapshots themselves
+	Bytes         int64 // of the entries counted
+	SnapshotBytes int64 // size of that snapshot, 0 when there is none
+	Snapshot      Version
+	At            time.Time // when that snapshot was loaded or placed, or the replica was made
+}
+
+// ownEntry waits for the first entry with (term, number) in the fold.
+type ownEntry struct {
+	term   Term
+	number uint64
+	landed bool
+	result Result
+}
+
+func newReplica(id JournalID, m Machine, now time.Time) *Replica {
+	r := &Replica{id: id}
+	r.mu.fold = NewFold(m)
+	r.mu.since.At = now
+	return r
+}
+
+// ID names the journal.
+func (r *Replica) ID() JournalID { return r.id }
+
+// Version returns the version of the state.
+func (r *Replica) Version() Version {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.mu.fold.version
+}
+
+// FreshAt returns when the last read began that confirmed the state as the
+// journal's newest; zero before the first.
+func (r *Replica) FreshAt() time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.mu.freshAt
+}
+
+// Err returns why the journal has stopped here; it wraps ErrStopped.
+func (r *Replica) Err() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.mu.err
+}
+
+// View calls f with the replica's machine under the read lock. f must not block,
+// nor keep a reference to anything that a later entry changes.
+func View[M Machine](r *Replica, f func(m M)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	f(r.mu.fold.machine.(M))
+}
+
+// ViewAt is View that also tells the version seen.
+func ViewAt[M Machine](r *Replica, f func(m M, v Version)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	f(r.mu.fold.machine.(M), r.mu.fold.version)
+}
+
+// Terms returns the terms that have a number here.
+func (r *Replica) Terms() []Term {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.mu.fold.Terms()
+}
+
+// Changed returns a channel that is closed at the next entry folded, or stop.
+func (r *Replica) Changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.changed == nil {
+		r.mu.changed = make(chan struct{})
+	}
+	return r.mu.changed
+}
+
+// Since returns what has come since the newest snapshot.
+func (r *Replica) Since() Since {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.mu.since
+}
+
+func (r *Replica) placed(v Version, size int64, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.since = Since{SnapshotBytes: size, Snapshot: v, At: at}
+}
+
+// stop ends the journal here for good: it serves and takes nothing more.
+func (r *Replica) stop(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopLocked(err)
+}
+
+func (r *Replica) stopLocked(err error) {
+	if r.mu.err == nil {
+		r.mu.err = fmt.Errorf("%v: %w", r.id, err)
+	}
+	r.wakeLocked()
+}
+
+func (r *Replica) wakeLocked() {
+	if r.mu.changed != nil {
+		close(r.mu.changed)
+		r.mu.changed = nil
+	}
+}
+
+// deliver folds an entry if it is the next one. gap says that entries before it are missing.
+func (r *Replica) deliver(version Version, payload []byte) (gap bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.err != nil {
+		return false, r.mu.err
+	}
+	if version <= r.mu.fold.version {
+		return false, nil
+	}
+	if version > r.mu.fold.version+1 {
+		return true, nil
+	}
+	res, err := r.mu.fold.Apply(version, payload, r.ownsLocked)
+	if err != nil {
+		r.stopLocked(err)
+		return false, r.mu.err
+	}
+	if !res.Void && r.ownsLocked(res.Header) {
+		r.mu.own.landed, r.mu.own.result = true, res
+	}
+	if !ofSnapshot(payload) {
+		r.mu.since.Entries++
+		r.mu.since.Bytes += int64(len(payload))
+	}
+	r.wakeLocked()
+	return false, nil
+}
+
+func (r *Replica) ownsLocked(h Header) bool {
+	own := r.mu.own
+	return own != nil && own.term == h.Term && own.number == h.Number
+}
+
+// ofSnapshot tells whether an entry has no effects but a snapshot's mark or hash.
+func ofSnapshot(payload []byte) bool {
+	_, effects, err := ParseEntry(payload)
+	for err == nil {
+		var kind EffectKind
+		var ok bool
+		if kind, _, ok, err = effects.Next(); !ok {
+			return err == nil
+		}
+		if kind != EffectSnapshotMark && kind != EffectSnapshotHash {
+			return false
+		}
+	}
+	return false
+}
+
+// restore replaces the state by a snapshot's, unless it is no newer.
+func (r *Replica) restore(version Version, snapshot []byte, at time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.err != nil {
+		return r.mu.err
+	}
+	if version <= r.mu.fold.version {
+		return nil
+	}
+	if err := r.mu.fold.Restore(version, snapshot); err != nil {
+		r.stopLocked(fmt.Errorf("%w: %w", ErrStopped, err))
+		return r.mu.err
+	}
+	r.mu.since = Since{SnapshotBytes: int64(len(snapshot)), Snapshot: version, At: at}
+	r.wakeLocked()
+	return nil
+}
+
+func (r *Replica) confirm(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.freshAt.Before(at) {
+		r.mu.freshAt = at
+	}
+}
+
+// expect registers this agent's append in flight; one a journal.
+func (r *Replica) expect(t Term, number uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.err != nil {
+		return r.mu.err
+	}
+	r.mu.own = &ownEntry{term: t, number: number}
+	return nil
+}
+
+// ownOutcome is what is known of this agent's append in flight.
+type ownOutcome struct {
+	landed  bool    // the first entry with its number is folded: result is certain
+	skipped bool    // it is folded, but in a snapshot: what it came to can't be known
+	version Version // of the state
+	result  Result
+}
+
+// outcome tells what is known of the append in flight.
+func (r *Replica) outcome() (ownOutcome, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	own := r.mu.own
+	o := ownOutcome{landed: own.landed, result: own.result, version: r.mu.fold.version}
+	o.skipped = !own.landed && r.mu.fold.numbers[own.term] >= own.number
+	return o, r.mu.err
+}
+
+func (r *Replica) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.own = nil
+}

@@ -1,0 +1,142 @@
+package metastore
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func sha(b []byte) [32]byte { return sha256.Sum256(b) }
+
+// SnapshotPlacer is what a Snapshotter needs of a Store.
+type SnapshotPlacer interface {
+	PlaceSnapshot(ctx context.Context, term Term, place SnapshotPlace) (replaced *SnapshotPlace, err error)
+	Trim(ctx context.Context, journal JournalID, through Version, rowsMax int) (int, error)
+}
+
+// SnapshotObjects is where snapshots' bytes are written, create-only.
+type SnapshotObjects interface {
+	Put(ctx context.Context, key string, body []byte) error
+	Delete(ctx context.Context, key string) error
+}
+
+// SnapshotConfig says when a journal gets a snapshot.
+type SnapshotConfig struct {
+	EntriesMin  int           // since the last; they must outweigh it as well
+	After       time.Duration // or this long, if there were any entries
+	LookEvery   time.Duration
+	TrimRowsMax int // entries deleted by one statement
+	Log         *slog.Logger
+}
+
+// DefaultSnapshotConfig follows DESIGN: at least 1,000 entries that outweigh the last snapshot, or 10 minutes.
+func DefaultSnapshotConfig() SnapshotConfig {
+	return SnapshotConfig{EntriesMin: 1000, After: 10 * time.Minute, LookEvery: 5 * time.Second, TrimRowsMax: 1000, Log: slog.Default()}
+}
+
+// Snapshotter makes snapshots of the journals that a term's agent looks after, and trims what they cover.
+type Snapshotter struct {
+	cfg      SnapshotConfig
+	store    SnapshotPlacer
+	objects  SnapshotObjects
+	follower *Follower
+	writer   *Writer
+}
+
+// NewSnapshotter returns a Snapshotter that appends by writer.
+func NewSnapshotter(store SnapshotPlacer, objects SnapshotObjects, follower *Follower, writer *Writer, cfg SnapshotConfig) *Snapshotter {
+	return &Snapshotter{cfg: cfg, store: store, objects: objects, follower: follower, writer: writer}
+}
+
+// Run looks after all followed journals until ctx ends. A snapshot that can't be made is logged and tried again.
+func (s *Snapshotter) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.LookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, r := range s.follower.Replicas() {
+			if !s.due(r) {
+				continue
+			}
+			if err := s.Snapshot(ctx, r.ID()); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("a snapshot", "journal", r.ID(), "err", err)
+				break
+			}
+		}
+	}
+}
+
+func (s *Snapshotter) due(r *Replica) bool {
+	since := r.Since()
+	if since.Entries == 0 || r.Err() != nil {
+		return false
+	}
+	if since.Entries >= s.cfg.EntriesMin && since.Bytes >= since.SnapshotBytes {
+		return true
+	}
+	return s.follower.cfg.Clock().Sub(since.At) >= s.cfg.After
+}
+
+// SnapshotKey is the bucket key of the snapshot of a journal at a version.
+func SnapshotKey(j JournalID, v Version) string {
+	return fmt.Sprintf("snapshots/%v/%020d", j, uint64(v))
+}
+
+// ParseSnapshotKey inverts SnapshotKey up to the journal's name.
+func ParseSnapshotKey(key string) (journal string, v Version, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 3 || parts[0] != "snapshots" {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(parts[2], 10, 64)
+	return parts[1], Version(n), err == nil
+}
+
+// Snapshot marks a version, writes its state to the bucket, tells its hash to the
+// other replicas, places it and trims the entries that it covers.
+func (s *Snapshotter) Snapshot(ctx context.Context, j JournalID) error {
+	landed, err := s.writer.Append(ctx, []Draft{{Journal: j, Effects: AppendSnapshotMark(nil)}})
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	version, body := landed.Parts[0].Version, landed.Parts[0].Snapshot
+	place := SnapshotPlace{Journal: j, Version: version, Object: SnapshotKey(j, version), Hash: sha(body), Size: int64(len(body))}
+	if err := s.objects.Put(ctx, place.Object, body); err != nil {
+		return fmt.Errorf("write %s: %w", place.Object, err)
+	}
+	// Durable, unknown to readers. If we die here, the object is garbage below the next snapshot's version.
+	if _, err := s.writer.Append(ctx, []Draft{{Journal: j, Effects: AppendSnapshotHash(nil, version, place.Hash)}}); err != nil {
+		return fmt.Errorf("tell the hash of version %d: %w", version, err)
+	}
+	replaced, err := s.store.PlaceSnapshot(ctx, s.writer.Term(), place)
+	if err != nil {
+		return fmt.Errorf("place version %d: %w", version, err)
+	}
+	s.follower.Replica(j).placed(version, place.Size, s.follower.cfg.Clock())
+	// Placed: a start reads it from now on. What it covers goes in small batches; if we die here, the next snapshot goes on.
+	for {
+		n, err := s.store.Trim(ctx, j, version, s.cfg.TrimRowsMax)
+		if err != nil {
+			return fmt.Errorf("trim through version %d: %w", version, err)
+		}
+		if n < s.cfg.TrimRowsMax {
+			break
+		}
+	}
+	if replaced == nil {
+		return nil
+	}
+	// Who read the old place a moment ago finds it gone, and asks for the place again.
+	if err := s.objects.Delete(ctx, replaced.Object); err != nil {
+		return fmt.Errorf("delete %s: %w", replaced.Object, err)
+	}
+	return nil
+}
