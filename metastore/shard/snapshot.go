@@ -1,0 +1,249 @@
+package shard
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// snapshotFormat opens a shard's snapshot. Persisted.
+const snapshotFormat = 1
+
+// The shortest codings, which bound the memory that a snapshot can ask for.
+const (
+	topicBytesMin     = 1 + 16 + 1 + 1
+	partitionBytesMin = 1 + 1 + 1 + 1 + 1
+	extentBytesMin    = 6
+	producerBytesMin  = 6
+	windowBytesMin    = 3
+)
+
+// AppendSnapshot appends the state's encoding: the format byte; the topics by
+// number, each with its partitions by index, each with its extents and its producers by id.
+// Numbers are differences from the element before where that is shorter.
+func (s *State) AppendSnapshot(dst []byte) []byte {
+	dst = append(dst, snapshotFormat)
+	topics := s.sorted()
+	dst = binary.AppendUvarint(dst, uint64(len(topics)))
+	before := uint64(0)
+	for _, t := range topics {
+		dst = binary.AppendUvarint(dst, t.number-before)
+		before = t.number
+		dst = append(dst, t.id[:]...)
+		dst = appendUint(dst, t.stride)
+		dst = binary.AppendUvarint(dst, uint64(len(t.partitions)))
+		index := int32(0)
+		for _, p := range t.partitions {
+			dst = appendUint(dst, p.id.Index-index)
+			index = p.id.Index
+			dst = p.appendSnapshot(dst)
+		}
+	}
+	return dst
+}
+
+func (p *partition) appendSnapshot(dst []byte) []byte {
+	dst = appendUint(dst, p.logStart)
+	dst = appendUint(dst, p.highWatermark-p.logStart)
+	dst = binary.AppendUvarint(dst, uint64(len(p.extents)))
+	// Backwards from the high watermark each extent's count of offsets gives its base.
+	end := p.highWatermark
+	var before extent
+	for i := len(p.extents) - 1; i >= 0; i-- {
+		e := p.extents[i]
+		dst = appendUint(dst, end-e.base)
+		dst = binary.AppendVarint(dst, e.maxTimestamp-before.maxTimestamp)
+		dst = binary.AppendVarint(dst, int64(e.term-before.term))
+		dst = binary.AppendVarint(dst, int64(e.number-before.number))
+		dst = binary.AppendUvarint(dst, uint64(e.position))
+		dst = binary.AppendUvarint(dst, uint64(e.length))
+		end, before = e.base, e
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.producers)))
+	id, touched := int64(0), int64(0)
+	for _, slot := range p.producers {
+		dst = appendUint(dst, slot.id-id)
+		dst = binary.AppendVarint(dst, slot.state.touched-touched)
+		id, touched = slot.id, slot.state.touched
+		dst = slot.state.appendSnapshot(dst)
+	}
+	return dst
+}
+
+func (p *producer) appendSnapshot(dst []byte) []byte {
+	dst = appendUint(dst, p.epoch)
+	dst = appendLast(dst, p.last)
+	closed := byte(0)
+	if p.closed {
+		closed = 1
+	}
+	dst = append(dst, closed|p.batches<<1)
+	if p.batches == 0 {
+		return dst
+	}
+	dst = appendUint(dst, p.epoch-p.windowEpoch)
+	dst = appendUint(dst, p.window[0].first)
+	base := int64(0)
+	for _, b := range p.window[:p.batches] {
+		dst = appendUint(dst, (b.last-b.first)&math.MaxInt32)
+		dst = appendUint(dst, b.base-base)
+		dst = binary.AppendVarint(dst, b.logAppendTime)
+		base = b.base
+	}
+	return dst
+}
+
+// Restore replaces the state by the one encoded, and tells OnGrow of every
+// partition. After an error the state is as it was.
+func (s *State) Restore(snapshot []byte) error {
+	d := metastore.Decoder{Rest: snapshot}
+	if f := d.Fixed(1); d.Err == nil && f[0] != snapshotFormat {
+		d.Fail("unknown format of a shard's snapshot")
+	}
+	n := d.Count(topicBytesMin)
+	topics := make(map[uint64]*topic, n)
+	opened := 0
+	number := uint64(0)
+	for i := range n {
+		delta := d.Uvarint()
+		if number += delta; i > 0 && (delta == 0 || number < delta) {
+			d.Fail("topics out of order")
+		}
+		t := restoreTopic(&d, number)
+		if d.Err != nil {
+			return d.Err
+		}
+		if opened += len(t.partitions); opened > partitionsMax {
+			d.Fail("too many partitions")
+		}
+		topics[number] = t
+	}
+	if err := atEnd(&d); err != nil {
+		return err
+	}
+	s.topics, s.opened = topics, opened
+	if s.OnGrow != nil {
+		for _, t := range s.sorted() {
+			for _, p := range t.partitions {
+				s.grew(p)
+			}
+		}
+	}
+	return nil
+}
+
+func restoreTopic(d *metastore.Decoder, number uint64) *topic {
+	t := &topic{number: number}
+	copy(t.id[:], d.Fixed(len(t.id)))
+	t.stride = int32(decodeUint(d, math.MaxInt32, "stride"))
+	n := d.Count(partitionBytesMin)
+	if d.Err == nil && (n == 0 || t.stride < 1) {
+		d.Fail("a topic without partitions or stride")
+	}
+	t.partitions = make([]*partition, 0, n)
+	block := make([]partition, n)
+	index := int64(0)
+	for i := range n {
+		delta := decodeUint(d, math.MaxInt32, "partition")
+		if index += delta; index > math.MaxInt32 || i > 0 && delta == 0 {
+			d.Fail("partitions out of order")
+		}
+		p := &block[i]
+		p.id = PartitionID{number, int32(index)}
+		p.restore(d)
+		if d.Err != nil {
+			return nil
+		}
+		t.partitions = append(t.partitions, p)
+	}
+	return t
+}
+
+func (p *partition) restore(d *metastore.Decoder) {
+	p.logStart = decodeUint(d, math.MaxInt64, "log start")
+	p.highWatermark = p.logStart + decodeUint(d, uint64(math.MaxInt64-p.logStart), "high watermark")
+	p.restoreExtents(d)
+	n := d.Count(producerBytesMin)
+	if n > 0 {
+		p.producers = make([]producerSlot, 0, n)
+	}
+	id, touched := int64(0), int64(0)
+	for i := range n {
+		delta := decodeUint(d, uint64(math.MaxInt64-id), "producer")
+		if id += delta; i > 0 && delta == 0 {
+			d.Fail("producers out of order")
+		}
+		touched += d.Varint()
+		state := &producer{touched: touched}
+		state.restore(d, p.highWatermark)
+		if d.Err != nil {
+			return
+		}
+		p.producers = append(p.producers, producerSlot{id, state})
+	}
+}
+
+func (p *partition) restoreExtents(d *metastore.Decoder) {
+	n := d.Count(extentBytesMin)
+	if n > 0 {
+		p.extents = make(extents, n)
+	}
+	end := p.highWatermark
+	var before extent
+	for i := n - 1; i >= 0; i-- {
+		if d.Err == nil && end <= p.logStart {
+			d.Fail("an extent below the log start")
+		}
+		records := decodeUint(d, math.MaxInt32, "offsets")
+		e := extent{
+			base:         end - records,
+			maxTimestamp: before.maxTimestamp + d.Varint(),
+			term:         before.term + uint64(d.Varint()),
+			number:       before.number + uint64(d.Varint()),
+			position:     uint32(decodeUint(d, segmentBytesMax, "position")),
+			length:       uint32(decodeUint(d, segmentBytesMax, "length")),
+		}
+		if d.Err == nil && (records < 1 || e.base < 0 || e.length < 1 || uint64(e.position)+uint64(e.length) > segmentBytesMax) {
+			d.Fail("extent out of range")
+		}
+		if d.Err != nil {
+			return
+		}
+		p.extents[i], end, before = e, e.base, e
+	}
+	if n > 0 {
+		p.extents[0].highest = p.extents[0].maxTimestamp
+		for i := 1; i < n; i++ {
+			p.extents[i].highest = max(p.extents[i-1].highest, p.extents[i].maxTimestamp)
+		}
+	}
+}
+
+func (p *producer) restore(d *metastore.Decoder, highWatermark int64) {
+	p.epoch = int16(decodeUint(d, math.MaxInt16, "epoch"))
+	p.last = decodeLast(d)
+	flags := d.Fixed(1)
+	if d.Err != nil {
+		return
+	}
+	p.closed, p.batches = flags[0]&1 != 0, flags[0]>>1
+	if p.batches > windowBatches || p.last == noSequence && !p.closed {
+		d.Fail("producer out of range")
+	}
+	if d.Err != nil || p.batches == 0 {
+		return
+	}
+	p.windowEpoch = p.epoch - int16(decodeUint(d, uint64(p.epoch), "epoch"))
+	next := int32(decodeUint(d, math.MaxInt32, "sequence"))
+	base := int64(0)
+	for i := range p.batches {
+		b := &p.window[i]
+		b.first = next
+		b.last = (b.first + int32(decodeUint(d, math.MaxInt32, "sequence"))) & math.MaxInt32
+		base += decodeUint(d, uint64(highWatermark-base), "offset")
+		b.base = base
+		b.logAppendTime = d.Varint()
+		next = NextSequence(b.last)
+	}
+}
