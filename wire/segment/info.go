@@ -1,0 +1,83 @@
+package segment
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ID names a segment for ever: the term that wrote it and its place among that
+// term's segments.
+type ID struct {
+	Term   uint64 // as the metastore numbers terms, from 1
+	Number uint64 // counts the term's segments from 1
+}
+
+// Persisted: the form of a segment's key.
+const (
+	keyPrefix       = "segments/"
+	keyTermDigits   = 10
+	keyNumberDigits = 12
+)
+
+// Key returns the segment's key in the bucket:
+// "segments/<term, 10 digits>/<number, 12 digits>", so that keys sort as IDs do.
+// A larger term or number takes more digits.
+func (id ID) Key() string {
+	return fmt.Sprintf("%s%0*d/%0*d", keyPrefix, keyTermDigits, id.Term, keyNumberDigits, id.Number)
+}
+
+func (id ID) String() string { return id.Key() }
+
+// ParseKey returns the ID whose Key is key, and whether there is one.
+func ParseKey(key string) (ID, bool) {
+	rest, ok := strings.CutPrefix(key, keyPrefix)
+	if !ok {
+		return ID{}, false
+	}
+	term, number, ok := strings.Cut(rest, "/")
+	if !ok {
+		return ID{}, false
+	}
+	var id ID
+	var err error
+	if id.Term, err = strconv.ParseUint(term, 10, 64); err != nil {
+		return ID{}, false
+	}
+	if id.Number, err = strconv.ParseUint(number, 10, 64); err != nil {
+		return ID{}, false
+	}
+	// Only the canonical spelling: two keys never name one segment.
+	return id, id.Key() == key
+}
+
+// Compare orders IDs by term, then number: the order of their keys.
+func (id ID) Compare(other ID) int {
+	switch {
+	case id.Term < other.Term || id.Term == other.Term && id.Number < other.Number:
+		return -1
+	case id == other:
+		return 0
+	}
+	return 1
+}
+
+// Info is what a segment says about itself.
+type Info struct {
+	Cluster string // the cluster's id, at most ClusterBytesMax
+	ID      ID
+	Flush   uint64 // the number of the flush that wrote it
+	Written int64  // the writer's clock, ms since 1970 UTC; informative
+	Fates   []Fate // of the term's earlier appends since its last segment
+}
+
+// ClusterBytesMax bounds a cluster's id in a segment, in bytes.
+const ClusterBytesMax = 64
+
+// Fate says what became of one earlier append of the segment's term, so that
+// the bucket alone tells the order of all but the last flushes (I10).
+type Fate struct {
+	Journal uint32 // the journal's id
+	Number  uint64 // of the term's entry in that journal
+	Version uint64 // that the journal gave to it
+}
