@@ -121,7 +121,7 @@ func (f *Fold) Apply(version Version, payload []byte, want func(Header) bool) (R
 	}
 	if marked {
 		snapshot := f.AppendSnapshot(nil)
-		f.remember(mark{version, sha256.Sum256(snapshot)})
+		f.remember(mark{version, SnapshotHash(snapshot)})
 		if wanted {
 			res.Snapshot = snapshot
 		}
@@ -215,7 +215,7 @@ func (f *Fold) Restore(version Version, snapshot []byte) error {
 		return fmt.Errorf("restore the snapshot of version %d: %w", version, err)
 	}
 	f.version, f.numbers = version, numbers
-	f.marks = []mark{{version, sha256.Sum256(snapshot)}}
+	f.marks = []mark{{version, SnapshotHash(snapshot)}}
 	return nil
 }
 

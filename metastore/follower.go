@@ -270,8 +270,8 @@ func (f *Follower) restore(ctx context.Context, p SnapshotPlace) error {
 	if err != nil {
 		return fmt.Errorf("load the snapshot of %v at version %d: %w", p.Journal, p.Version, err)
 	}
-	if int64(len(body)) != p.Size || sha(body) != p.Hash {
-		return fmt.Errorf("the snapshot %s is not what was written: %d bytes, hash %x", p.Object, len(body), sha(body))
+	if int64(len(body)) != p.Size || SnapshotHash(body) != p.Hash {
+		return fmt.Errorf("the snapshot %s is not what was written: %d bytes, hash %x", p.Object, len(body), SnapshotHash(body))
 	}
 	err = f.replicas[p.Journal].restore(p.Version, body, f.cfg.Clock())
 	if errors.Is(err, ErrStopped) {

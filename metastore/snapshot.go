@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-func sha(b []byte) [32]byte { return sha256.Sum256(b) }
+// SnapshotHash is the hash by which replicas compare a snapshot's bytes: SHA-256.
+func SnapshotHash(b []byte) [32]byte { return sha256.Sum256(b) }
 
 // SnapshotPlacer is what a Snapshotter needs of a Store.
 type SnapshotPlacer interface {
@@ -108,7 +109,7 @@ func (s *Snapshotter) Snapshot(ctx context.Context, j JournalID) error {
 		return fmt.Errorf("mark: %w", err)
 	}
 	version, body := landed.Parts[0].Version, landed.Parts[0].Snapshot
-	place := SnapshotPlace{Journal: j, Version: version, Object: SnapshotKey(j, version), Hash: sha(body), Size: int64(len(body))}
+	place := SnapshotPlace{Journal: j, Version: version, Object: SnapshotKey(j, version), Hash: SnapshotHash(body), Size: int64(len(body))}
 	if err := s.objects.Put(ctx, place.Object, body); err != nil {
 		return fmt.Errorf("write %s: %w", place.Object, err)
 	}
