@@ -35,10 +35,10 @@ type windowBatch struct {
 }
 
 // NextSequence returns the sequence after s: 0 after 2³¹−1.
-func NextSequence(s int32) int32 { return s + 1&math.MaxInt32 }
+func NextSequence(s int32) int32 { return (s + 1) & math.MaxInt32 }
 
 // LastSequence returns the last of count sequences that begin with first.
-func LastSequence(first, count int32) int32 { return first + (count-1)&math.MaxInt32 }
+func LastSequence(first, count int32) int32 { return (first + count - 1) & math.MaxInt32 }
 
 // ProducerState is what is known of a producer in a partition, but for its window.
 // The zero value is an unknown producer.
