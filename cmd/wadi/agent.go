@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/wadi-io/wadi/agent"
+)
+
+// agentFlags are the flags of every command that runs an agent.
+func agentFlags(more ...cli.Flag) []cli.Flag {
+	defaults := agent.Default()
+	flags := append(more,
+		&cli.StringFlag{Name: flagKafka, Value: defaultKafka, Usage: "listen for Kafka clients on `HOST:PORT`"},
+		&cli.StringFlag{Name: "advertised", Usage: "tell clients to come to `HOST:PORT` (default: what --kafka is)"},
+		&cli.StringFlag{Name: "http", Value: "127.0.0.1:9090", Usage: "serve /metrics, /healthz, /readyz and /debug/pprof on `HOST:PORT` (empty: don't)"},
+		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "keep `SIZE` of segments in memory"},
+		configFlag(),
+	)
+	return append(flags, logFlags()...)
+}
+
+func (p *program) agentCommand() *cli.Command {
+	return &cli.Command{
+		Name: "agent", Usage: "run an agent on a bucket and a metastore",
+		Description: "Runs until SIGTERM or SIGINT, which let requests in flight finish; a second one\nends it at once. Nothing acknowledged is lost either way.",
+		Flags: agentFlags(
+			&cli.StringFlag{Name: "bucket", Usage: "keep segments at `URL`: file:///path, mem://"},
+			&cli.StringFlag{Name: "metastore", Usage: "keep journals at `URL`: sqlite:///path, postgres://…, memory://"},
+			&cli.StringFlag{Name: "zone", Usage: "the agent is in availability zone `NAME`"},
+		),
+		Action: func(ctx *cli.Context) error {
+			if err := argumentCount(ctx, 0, 0); err != nil {
+				return err
+			}
+			for _, name := range []string{"bucket", "metastore"} {
+				if ctx.String(name) == "" {
+					return usagef("--%s is needed; for a first try there is wadi dev, which needs nothing", name)
+				}
+			}
+			config, err := p.agentConfig(ctx)
+			if err != nil {
+				return err
+			}
+			config.Bucket, config.Metastore = ctx.String("bucket"), ctx.String("metastore")
+			config.Zone = ctx.String("zone")
+			return p.runAgent(ctx.Context, config)
+		},
+	}
+}
+
+// agentConfig is what the shared flags say of an agent.
+func (p *program) agentConfig(ctx *cli.Context) (agent.Config, error) {
+	config := agent.Default()
+	log, err := p.logger(ctx)
+	if err != nil {
+		return config, err
+	}
+	cache, err := parseBytes(ctx.String("cache"))
+	if err != nil {
+		return config, usagef("--cache: %s", err)
+	}
+	config.Kafka, config.Advertised, config.HTTP = ctx.String(flagKafka), ctx.String("advertised"), ctx.String("http")
+	config.CacheBytes, config.Log, config.Version = cache, log, version
+	config.Settings = map[string]string{}
+	for name, setting := range p.layers.configs {
+		config.Settings[name] = setting.value
+	}
+	return config, nil
+}
+
+// runAgent runs an agent until the context ends, then lets it drain.
+func (p *program) runAgent(ctx context.Context, config agent.Config) error {
+	if err := config.Validate(); err != nil {
+		return usageError{err.Error()}
+	}
+	a, err := agent.New(config)
+	if err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-a.Ready():
+			config.Log.Info("ready", "kafka", a.KafkaAddr(), "http", config.HTTP, "bucket", redacted(config.Bucket), "metastore", redacted(config.Metastore))
+		case <-watching.Done():
+		}
+	}()
+	err = a.Run(ctx)
+	stop()
+	<-watched
+	if err == nil {
+		config.Log.Info("stopped")
+	}
+	return err
+}
+
+// redacted is a URL without its password.
+func redacted(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return u.Redacted()
+}
+
+// fileURL is a scheme's URL of an absolute path.
+func fileURL(scheme, path string) string {
+	return (&url.URL{Scheme: scheme, Path: path}).String()
+}
+
+// byteUnits are what a size may end with.
+func byteUnits() []struct {
+	suffix string
+	bytes  int64
+} {
+	return []struct {
+		suffix string
+		bytes  int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"B", 1}, {"", 1}}
+}
+
+// parseBytes reads a size such as 256MiB; a number alone is bytes.
+func parseBytes(text string) (int64, error) {
+	for _, unit := range byteUnits() {
+		digits, ok := strings.CutSuffix(strings.TrimSpace(text), unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/unit.bytes {
+			break
+		}
+		return n * unit.bytes, nil
+	}
+	return 0, fmt.Errorf("%q is not a size such as 256MiB", text)
+}
+
+// bytesText is a size that parseBytes reads back.
+func bytesText(n int64) string {
+	text := fmt.Sprint(n)
+	for _, unit := range byteUnits() {
+		if unit.bytes > 1 && n > 0 && n%unit.bytes == 0 {
+			text = fmt.Sprint(n/unit.bytes) + unit.suffix
+		}
+	}
+	return text
+}

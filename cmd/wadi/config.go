@@ -1,0 +1,73 @@
+package main
+
+import (
+	"sort"
+
+	"github.com/urfave/cli/v2"
+)
+
+type settingLine struct {
+	Setting string `json:"setting"`
+	Value   string `json:"value"`
+	From    string `json:"from"`
+}
+
+func (p *program) configCommand() *cli.Command {
+	return &cli.Command{
+		Name: "config", Usage: "print the settings in force for dev and agent, and where each comes from",
+		Description: "A flag beats a WADI_* variable, that beats the file of --config-file, that beats the\n" +
+			"default. Takes the same flags as dev and agent. Prints settings that are set wrongly, too;\nit is those commands that refuse them.",
+		Flags: agentFlags(append([]cli.Flag{
+			dirFlag(), outputFlag(),
+			&cli.StringFlag{Name: "bucket", Usage: "see wadi agent"},
+			&cli.StringFlag{Name: "metastore", Usage: "see wadi agent"},
+			&cli.StringFlag{Name: "zone", Usage: "see wadi agent"},
+		})...),
+		Action: func(ctx *cli.Context) error {
+			if err := argumentCount(ctx, 0, 0); err != nil {
+				return err
+			}
+			asJSON, err := wantsJSON(ctx)
+			if err != nil {
+				return err
+			}
+			lines := p.settingLines(ctx)
+			rows := make([][]string, len(lines))
+			for i, line := range lines {
+				if asJSON {
+					if err := printJSON(p.stdout, line); err != nil {
+						return err
+					}
+				}
+				rows[i] = []string{line.Setting, line.Value, line.From}
+			}
+			if asJSON {
+				return nil
+			}
+			return printTable(p.stdout, []string{"SETTING", "VALUE", "FROM"}, rows)
+		},
+	}
+}
+
+// settingLines are the settings by name, then the broker configs that are set.
+func (p *program) settingLines(ctx *cli.Context) []settingLine {
+	var lines []settingLine
+	for _, f := range ctx.Command.Flags {
+		name := f.Names()[0]
+		if notSetting(name) || name == flagConfig || name == flagOutput {
+			continue
+		}
+		value := ctx.String(name)
+		if name == "bucket" || name == "metastore" {
+			value = redacted(value)
+		}
+		lines = append(lines, settingLine{name, value, p.layers.origin(name)})
+	}
+	sort.Slice(lines, func(i, j int) bool { return lines[i].Setting < lines[j].Setting })
+	var configs []settingLine
+	for name, setting := range p.layers.configs {
+		configs = append(configs, settingLine{flagConfig + " " + name, setting.value, setting.from})
+	}
+	sort.Slice(configs, func(i, j int) bool { return configs[i].Setting < configs[j].Setting })
+	return append(lines, configs...)
+}
