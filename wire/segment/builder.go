@@ -1,21 +1,128 @@
 package segment
 
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/wadi-io/wadi/wire/batch"
+)
+
 // Builder writes one segment into one buffer. The zero Builder is ready; it may
 // be reused, which spares its allocations. It is not safe for concurrent use.
 type Builder struct {
-	dst []byte
+	info Info
+	dst  []byte
+	runs []buildingRun
 }
 
-// SizeHint returns a size that the segment will not pass: allocate dst with it.
-func SizeHint(dataBytes, batches, runs, fates int) int { return 0 }
-
-// Begin starts a segment in dst[:0].
-func (b *Builder) Begin(dst []byte, info Info) {}
-
-// Add copies one whole batch to the end and returns its position in the segment.
-func (b *Builder) Add(shard int, topic [16]byte, partition int32, batch []byte) (position int64) {
-	return 0
+// buildingRun is a run while it grows. Its batches' lengths are not kept: they
+// stand in the batches.
+type buildingRun struct {
+	shard     int
+	topic     [16]byte
+	partition int32
+	begin     int // position of its first byte
+	batches   int
+	crc       uint32
 }
 
-// Finish completes the segment and returns it.
-func (b *Builder) Finish() []byte { return b.dst }
+// Sizes that bound parts of the footer, in bytes. See FORMAT.md.
+const (
+	infoBytesMax  = 2 + ClusterBytesMax + 4*10 + 2*5
+	fateBytesMax  = 5 + 10 + 10
+	runBytesMax   = 5 + 16 + 5 + 4 + 5
+	batchBytesMax = 5
+)
+
+// SizeHint returns a size in bytes that a segment of so many bytes of batches,
+// batches, runs (partitions) and fates will not pass: allocate dst with it.
+func SizeHint(dataBytes, batches, runs, fates int) int {
+	return headerSize + dataBytes + infoBytesMax + fates*fateBytesMax + runs*runBytesMax + batches*batchBytesMax + trailerSize
+}
+
+// Begin starts a segment in dst[:0]. It keeps info.Fates until Finish.
+func (b *Builder) Begin(dst []byte, info Info) {
+	if len(info.Cluster) > ClusterBytesMax {
+		panic(fmt.Sprintf("segment: a cluster id of %d bytes", len(info.Cluster)))
+	}
+	b.info = info
+	b.runs = b.runs[:0]
+	b.dst = appendHeader(dst[:0], info.ID)
+}
+
+// Add copies one whole checked batch to the end and returns its position in the
+// segment. Shards must not fall, nor partitions within consecutive batches of a topic.
+func (b *Builder) Add(shard int, topic [16]byte, partition int32, data []byte) (position int64) {
+	if n := len(b.runs); n == 0 || b.runs[n-1].partition != partition || b.runs[n-1].topic != topic || b.runs[n-1].shard != shard {
+		b.startRun(shard, topic, partition)
+	}
+	if len(data) < batch.HeaderSize || len(data) != batchSize(data) {
+		panic(fmt.Sprintf("segment: %d bytes are not a batch", len(data)))
+	}
+	run := &b.runs[len(b.runs)-1]
+	at := len(b.dst)
+	b.dst = append(b.dst, data...)
+	// Of the copy, while it is in the CPU's cache.
+	run.crc = crc32.Update(run.crc, castagnoli, b.dst[at:])
+	run.batches++
+	return int64(at)
+}
+
+func (b *Builder) startRun(shard int, topic [16]byte, partition int32) {
+	if shard < 0 || shard > shardMax || partition < 0 {
+		panic(fmt.Sprintf("segment: shard %d, partition %d", shard, partition))
+	}
+	if n := len(b.runs); n > 0 {
+		last := &b.runs[n-1]
+		if shard < last.shard || shard == last.shard && topic == last.topic && partition < last.partition {
+			panic(fmt.Sprintf("segment: shard %d, partition %d after shard %d, partition %d", shard, partition, last.shard, last.partition))
+		}
+	}
+	b.runs = append(b.runs, buildingRun{shard: shard, topic: topic, partition: partition, begin: len(b.dst)})
+}
+
+// Size returns the bytes written so far, the footer excluded.
+func (b *Builder) Size() int { return len(b.dst) }
+
+// Finish completes the segment and returns it: dst, or a larger buffer where dst
+// was too small. It panics when the segment passes SizeMax.
+func (b *Builder) Finish() []byte {
+	footer := len(b.dst)
+	b.dst = appendInfo(b.dst, b.info)
+	b.dst = binary.AppendUvarint(b.dst, uint64(len(b.runs)))
+	shard := 0
+	for i := range b.runs {
+		run := &b.runs[i]
+		b.dst = binary.AppendUvarint(b.dst, uint64(run.shard-shard))
+		shard = run.shard
+		b.dst = append(b.dst, run.topic[:]...)
+		b.dst = binary.AppendUvarint(b.dst, uint64(run.partition))
+		b.dst = binary.BigEndian.AppendUint32(b.dst, run.crc)
+		b.dst = binary.AppendUvarint(b.dst, uint64(run.batches))
+		at := run.begin
+		for range run.batches {
+			size := batchSize(b.dst[at:])
+			b.dst = binary.AppendUvarint(b.dst, uint64(size))
+			at += size
+		}
+	}
+	b.dst = appendTrailer(b.dst, footer)
+	if len(b.dst) > SizeMax {
+		panic(fmt.Sprintf("segment: %d bytes", len(b.dst)))
+	}
+	out := b.dst
+	b.dst, b.info = nil, Info{} // the caller's now
+	return out
+}
+
+// batchSize reads a batch's size from its header.
+func batchSize(b []byte) int {
+	return batchLengthFrom + int(int32(binary.BigEndian.Uint32(b[batchLengthAt:])))
+}
+
+// Where a batch's header holds its length, and the bytes that this leaves out.
+const (
+	batchLengthAt   = 8
+	batchLengthFrom = 12
+)
