@@ -1,0 +1,115 @@
+package metastore
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Counting counts the calls to a Store. On Postgres each is one statement.
+type Counting struct {
+	store Store
+	n     struct {
+		appends, reads, snapshots, placeSnapshots, trims    atomic.Int64
+		beginTerms, renewTerms, endTerms, terms, partsAdded atomic.Int64
+	}
+}
+
+// Statements are the calls counted, by method. Failed ones count too.
+type Statements struct {
+	Append, Read, Snapshots, PlaceSnapshot, Trim int64
+	BeginTerm, RenewTerm, EndTerm, Terms         int64
+	Parts                                        int64 // entries that appends asked for; not statements
+}
+
+// Total is the number of statements.
+func (s Statements) Total() int64 {
+	return s.Append + s.Read + s.Snapshots + s.PlaceSnapshot + s.Trim +
+		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms
+}
+
+// Since returns what was counted after an earlier count.
+func (s Statements) Since(e Statements) Statements {
+	return Statements{
+		Append: s.Append - e.Append, Read: s.Read - e.Read, Snapshots: s.Snapshots - e.Snapshots,
+		PlaceSnapshot: s.PlaceSnapshot - e.PlaceSnapshot, Trim: s.Trim - e.Trim,
+		BeginTerm: s.BeginTerm - e.BeginTerm, RenewTerm: s.RenewTerm - e.RenewTerm,
+		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Parts: s.Parts - e.Parts,
+	}
+}
+
+var _ Store = (*Counting)(nil)
+
+// NewCounting wraps s.
+func NewCounting(s Store) *Counting { return &Counting{store: s} }
+
+// Statements returns the counts so far.
+func (c *Counting) Statements() Statements {
+	return Statements{
+		Append: c.n.appends.Load(), Read: c.n.reads.Load(), Snapshots: c.n.snapshots.Load(),
+		PlaceSnapshot: c.n.placeSnapshots.Load(), Trim: c.n.trims.Load(),
+		BeginTerm: c.n.beginTerms.Load(), RenewTerm: c.n.renewTerms.Load(),
+		EndTerm: c.n.endTerms.Load(), Terms: c.n.terms.Load(), Parts: c.n.partsAdded.Load(),
+	}
+}
+
+// Append implements Store.
+func (c *Counting) Append(ctx context.Context, term Term, parts []AppendPart) ([]Version, error) {
+	c.n.appends.Add(1)
+	c.n.partsAdded.Add(int64(len(parts)))
+	return c.store.Append(ctx, term, parts)
+}
+
+// Read implements Store.
+func (c *Counting) Read(ctx context.Context, positions []Position, bytesMax int) ([]Tail, error) {
+	c.n.reads.Add(1)
+	return c.store.Read(ctx, positions, bytesMax)
+}
+
+// Snapshots implements Store.
+func (c *Counting) Snapshots(ctx context.Context, journals []JournalID) ([]SnapshotPlace, error) {
+	c.n.snapshots.Add(1)
+	return c.store.Snapshots(ctx, journals)
+}
+
+// PlaceSnapshot implements Store.
+func (c *Counting) PlaceSnapshot(ctx context.Context, term Term, place SnapshotPlace) (*SnapshotPlace, error) {
+	c.n.placeSnapshots.Add(1)
+	return c.store.PlaceSnapshot(ctx, term, place)
+}
+
+// Trim implements Store.
+func (c *Counting) Trim(ctx context.Context, journal JournalID, through Version, rowsMax int) (int, error) {
+	c.n.trims.Add(1)
+	return c.store.Trim(ctx, journal, through, rowsMax)
+}
+
+// BeginTerm implements Store.
+func (c *Counting) BeginTerm(ctx context.Context, agent AgentInfo, lease time.Duration) (TermInfo, error) {
+	c.n.beginTerms.Add(1)
+	return c.store.BeginTerm(ctx, agent, lease)
+}
+
+// RenewTerm implements Store.
+func (c *Counting) RenewTerm(ctx context.Context, term Term, lease time.Duration) error {
+	c.n.renewTerms.Add(1)
+	return c.store.RenewTerm(ctx, term, lease)
+}
+
+// EndTerm implements Store.
+func (c *Counting) EndTerm(ctx context.Context, term Term, force bool) (bool, error) {
+	c.n.endTerms.Add(1)
+	return c.store.EndTerm(ctx, term, force)
+}
+
+// Terms implements Store.
+func (c *Counting) Terms(ctx context.Context, ended ...Term) ([]TermInfo, error) {
+	c.n.terms.Add(1)
+	return c.store.Terms(ctx, ended...)
+}
+
+// Cluster implements Store.
+func (c *Counting) Cluster() Cluster { return c.store.Cluster() }
+
+// Close implements Store.
+func (c *Counting) Close() error { return c.store.Close() }

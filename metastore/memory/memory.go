@@ -1,0 +1,296 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// Store is a metastore.Store in memory.
+type Store struct {
+	clock   func() time.Time
+	cluster metastore.Cluster
+	mu      struct {
+		sync.Mutex
+		journals map[metastore.JournalID]*journal
+		terms    map[metastore.Term]*term
+		lastTerm metastore.Term
+	}
+}
+
+// journal holds the entries with versions trimmed+1 … head.
+type journal struct {
+	trimmed  metastore.Version
+	payloads [][]byte
+	snapshot *metastore.SnapshotPlace
+}
+
+type term struct {
+	node    int32
+	agent   metastore.AgentInfo
+	expires time.Time
+	ended   bool
+}
+
+var _ metastore.Store = (*Store)(nil)
+
+// New makes an empty cluster whose leases run by clock.
+func New(clock func() time.Time, cluster metastore.Cluster) *Store {
+	s := &Store{clock: clock, cluster: cluster}
+	s.mu.journals = make(map[metastore.JournalID]*journal)
+	for _, id := range cluster.Journals() {
+		s.mu.journals[id] = &journal{}
+	}
+	s.mu.terms = make(map[metastore.Term]*term)
+	return s
+}
+
+func (j *journal) head() metastore.Version { return j.trimmed + metastore.Version(len(j.payloads)) }
+
+// journalLocked requires mu.
+func (s *Store) journalLocked(id metastore.JournalID) (*journal, error) {
+	j := s.mu.journals[id]
+	if j == nil {
+		return nil, fmt.Errorf("the cluster has no journal %v", id)
+	}
+	return j, nil
+}
+
+// liveLocked requires mu.
+func (s *Store) liveLocked(t metastore.Term) (*term, error) {
+	held := s.mu.terms[t]
+	if held == nil || held.ended || !held.expires.After(s.clock()) {
+		return nil, metastore.ErrTermEnded
+	}
+	return held, nil
+}
+
+// Append implements metastore.Store.
+func (s *Store) Append(ctx context.Context, t metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.cluster.CheckParts(parts); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.liveLocked(t); err != nil {
+		return nil, err
+	}
+	// Everything that can refuse comes before the first change: all or none.
+	for _, p := range parts {
+		if head := s.mu.journals[p.Journal].head(); p.Strict && p.Expect != head {
+			return nil, &metastore.StrictLostError{Journal: p.Journal, Head: head}
+		}
+	}
+	versions := make([]metastore.Version, len(parts))
+	for i, p := range parts {
+		j := s.mu.journals[p.Journal]
+		j.payloads = append(j.payloads, bytes.Clone(p.Payload))
+		versions[i] = j.head()
+	}
+	return versions, nil
+}
+
+// Read implements metastore.Store.
+func (s *Store) Read(ctx context.Context, positions []metastore.Position, bytesMax int) ([]metastore.Tail, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tails := make([]metastore.Tail, len(positions))
+	for i, p := range positions {
+		j, err := s.journalLocked(p.Journal)
+		if err != nil {
+			return nil, err
+		}
+		tails[i] = metastore.Tail{Journal: p.Journal, Head: j.head()}
+		if p.After < j.trimmed {
+			tails[i].Trimmed = true
+			continue
+		}
+		size := 0
+		for v := p.After + 1; v <= j.head(); v++ {
+			payload := j.payloads[v-j.trimmed-1]
+			if size += len(payload); size > bytesMax && v > p.After+1 {
+				break
+			}
+			// A copy: a reader may not see the store's memory, as it could not over a wire.
+			tails[i].Entries = append(tails[i].Entries, metastore.StoredEntry{Version: v, Payload: bytes.Clone(payload)})
+		}
+	}
+	return tails, nil
+}
+
+// Snapshots implements metastore.Store.
+func (s *Store) Snapshots(ctx context.Context, journals []metastore.JournalID) ([]metastore.SnapshotPlace, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var places []metastore.SnapshotPlace
+	for _, id := range journals {
+		j, err := s.journalLocked(id)
+		if err != nil {
+			return nil, err
+		}
+		if j.snapshot != nil {
+			places = append(places, *j.snapshot)
+		}
+	}
+	return places, nil
+}
+
+// PlaceSnapshot implements metastore.Store.
+func (s *Store) PlaceSnapshot(ctx context.Context, t metastore.Term, place metastore.SnapshotPlace) (*metastore.SnapshotPlace, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.liveLocked(t); err != nil {
+		return nil, err
+	}
+	j, err := s.journalLocked(place.Journal)
+	if err != nil {
+		return nil, err
+	}
+	if place.Version > j.head() {
+		return nil, fmt.Errorf("snapshot of %v at version %d: its head is %d", place.Journal, place.Version, j.head())
+	}
+	replaced := j.snapshot
+	if replaced != nil && place.Version <= replaced.Version {
+		return nil, nil
+	}
+	j.snapshot = &place
+	return replaced, nil
+}
+
+// Trim implements metastore.Store.
+func (s *Store) Trim(ctx context.Context, id metastore.JournalID, through metastore.Version, rowsMax int) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j, err := s.journalLocked(id)
+	if err != nil {
+		return 0, err
+	}
+	if j.snapshot == nil || len(j.payloads) == 0 {
+		return 0, nil
+	}
+	last := min(through, j.snapshot.Version, j.head()-1, j.trimmed+metastore.Version(max(rowsMax, 0)))
+	if last <= j.trimmed {
+		return 0, nil
+	}
+	n := int(last - j.trimmed)
+	j.payloads = slices.Clone(j.payloads[n:])
+	j.trimmed = last
+	return n, nil
+}
+
+// BeginTerm implements metastore.Store.
+func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
+	if err := ctx.Err(); err != nil {
+		return metastore.TermInfo{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := make(map[int32]bool)
+	for _, t := range s.mu.terms {
+		if !t.ended {
+			held[t.node] = true
+		}
+	}
+	node := int32(1)
+	for held[node] {
+		node++
+	}
+	s.mu.lastTerm++
+	now := s.clock()
+	begun := &term{node: node, agent: agent, expires: now.Add(lease)}
+	s.mu.terms[s.mu.lastTerm] = begun
+	return begun.info(s.mu.lastTerm, now), nil
+}
+
+func (t *term) info(number metastore.Term, now time.Time) metastore.TermInfo {
+	return metastore.TermInfo{
+		Term: number, Node: t.node, Agent: t.agent, LeaseLeft: t.expires.Sub(now), Ended: t.ended,
+	}
+}
+
+// RenewTerm implements metastore.Store.
+func (s *Store) RenewTerm(ctx context.Context, t metastore.Term, lease time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, err := s.liveLocked(t)
+	if err != nil {
+		return err
+	}
+	held.expires = s.clock().Add(lease)
+	return nil
+}
+
+// EndTerm implements metastore.Store.
+func (s *Store) EndTerm(ctx context.Context, t metastore.Term, force bool) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.mu.terms[t]
+	if held == nil {
+		return false, fmt.Errorf("term %d was never begun", t)
+	}
+	if force || !held.expires.After(s.clock()) {
+		held.ended = true
+	}
+	return held.ended, nil
+}
+
+// Terms implements metastore.Store.
+func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore.TermInfo, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	var infos []metastore.TermInfo
+	for _, number := range slices.Sorted(maps.Keys(s.mu.terms)) {
+		if t := s.mu.terms[number]; !t.ended || slices.Contains(ended, number) {
+			infos = append(infos, t.info(number, now))
+		}
+	}
+	return infos, nil
+}
+
+// Cluster implements metastore.Store.
+func (s *Store) Cluster() metastore.Cluster { return s.cluster }
+
+// Close implements metastore.Store. The contents stay, as a database's would.
+func (s *Store) Close() error { return nil }
+
+// LoseTail drops a journal's entries after a version, as a database does that
+// fails over to a standby which had not received them. For tests.
+func (s *Store) LoseTail(id metastore.JournalID, after metastore.Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.mu.journals[id]
+	if after >= j.trimmed && after < j.head() {
+		j.payloads = slices.Clone(j.payloads[:after-j.trimmed])
+	}
+}
