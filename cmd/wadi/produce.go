@@ -58,9 +58,9 @@ func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
 	return p.TopicPartitioner.Partition(r, n)
 }
 
-func (p topicPartitioner) OnNewBatch(r *kgo.Record) {
+func (p topicPartitioner) OnNewBatch() {
 	if sticky, ok := p.TopicPartitioner.(kgo.TopicPartitionerOnNewBatch); ok {
-		sticky.OnNewBatch(r)
+		sticky.OnNewBatch()
 	}
 }
 
