@@ -152,6 +152,9 @@ func Parse(b []byte) (Header, error) {
 	return h, nil
 }
 
+// Size returns the size in bytes of the batch whose header b begins with, unchecked.
+func Size(b []byte) int { return lengthFrom + int(int32(binary.BigEndian.Uint32(b[atLength:]))) }
+
 // put encodes h into b, which must hold a header.
 func (h Header) put(b []byte) {
 	binary.BigEndian.PutUint64(b[atBaseOffset:], uint64(h.BaseOffset))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"github.com/wadi-io/wadi/wire/batch"
 )
@@ -57,7 +58,7 @@ func (b *Builder) Add(shard int, topic [16]byte, partition int32, data []byte) (
 	if n := len(b.runs); n == 0 || b.runs[n-1].partition != partition || b.runs[n-1].topic != topic || b.runs[n-1].shard != shard {
 		b.startRun(shard, topic, partition)
 	}
-	if len(data) < batch.HeaderSize || len(data) != batchSize(data) {
+	if len(data) < batch.HeaderSize || len(data) > math.MaxInt32 || len(data) != batch.Size(data) {
 		panic(fmt.Sprintf("segment: %d bytes are not a batch", len(data)))
 	}
 	run := &b.runs[len(b.runs)-1]
@@ -102,7 +103,7 @@ func (b *Builder) Finish() []byte {
 		b.dst = binary.AppendUvarint(b.dst, uint64(run.batches))
 		at := run.begin
 		for range run.batches {
-			size := batchSize(b.dst[at:])
+			size := batch.Size(b.dst[at:])
 			b.dst = binary.AppendUvarint(b.dst, uint64(size))
 			at += size
 		}
@@ -115,14 +116,3 @@ func (b *Builder) Finish() []byte {
 	b.dst, b.info = nil, Info{} // the caller's now
 	return out
 }
-
-// batchSize reads a batch's size from its header.
-func batchSize(b []byte) int {
-	return batchLengthFrom + int(int32(binary.BigEndian.Uint32(b[batchLengthAt:])))
-}
-
-// Where a batch's header holds its length, and the bytes that this leaves out.
-const (
-	batchLengthAt   = 8
-	batchLengthFrom = 12
-)

@@ -65,7 +65,7 @@ func parseHeader(b []byte) (ID, error) {
 	if len(b) < headerSize || string(b[:4]) != magicHead {
 		return ID{}, fmt.Errorf("%w: it doesn't begin as a segment", ErrCorrupt)
 	}
-	if err := checkVersion(b[4], b[5]); err != nil {
+	if err := checkVersion([4]byte(b[4:8])); err != nil {
 		return ID{}, err
 	}
 	if crc32.Checksum(b[:headerSize-4], castagnoli) != binary.BigEndian.Uint32(b[headerSize-4:]) {
@@ -74,9 +74,10 @@ func parseHeader(b []byte) (ID, error) {
 	return ID{Term: binary.BigEndian.Uint64(b[8:]), Number: binary.BigEndian.Uint64(b[16:])}, nil
 }
 
-func checkVersion(kind, v byte) error {
-	if kind != kindIngest || v != version {
-		return fmt.Errorf("%w: kind %q, version %d", ErrVersion, kind, v)
+// checkVersion takes the kind, the version and two bytes of flags, which version 1 has none of.
+func checkVersion(b [4]byte) error {
+	if b != [4]byte{kindIngest, version} {
+		return fmt.Errorf("%w: kind %q, version %d, flags %x", ErrVersion, b[0], b[1], b[2:])
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func ReadFooter(tail []byte, size int64) (*Footer, error) {
 	if string(trailer[12:]) != magicTail {
 		return nil, fmt.Errorf("%w: it doesn't end as a segment", ErrCorrupt)
 	}
-	if err := checkVersion(trailer[4], trailer[5]); err != nil {
+	if err := checkVersion([4]byte(trailer[4:8])); err != nil {
 		return nil, err
 	}
 	length := int64(binary.BigEndian.Uint32(trailer))

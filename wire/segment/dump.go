@@ -1,0 +1,144 @@
+package segment
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/wadi-io/wadi/wire/batch"
+)
+
+const (
+	// dumpDecompressedBytesMax bounds the records of one batch that Dump decompresses.
+	dumpDecompressedBytesMax = 128 << 20
+	// dumpValueBytesMax bounds what Dump shows of a key, a value or a header.
+	dumpValueBytesMax = 64
+)
+
+// Dump writes what a segment holds in words, with its records if asked for. It
+// shows all that can be read of a damaged one, and then returns the first damage.
+func Dump(w io.Writer, b []byte, records bool) error {
+	s, err := Parse(b)
+	if err != nil {
+		return err
+	}
+	d := dumper{w: bufio.NewWriter(w), records: records}
+	d.segment(s)
+	return errors.Join(d.w.Flush(), d.damage)
+}
+
+type dumper struct {
+	w       *bufio.Writer
+	records bool
+	damage  error // the first
+}
+
+func (d *dumper) printf(format string, args ...any) {
+	fmt.Fprintf(d.w, format, args...) // an error stays in the bufio.Writer until Flush
+}
+
+func (d *dumper) damaged(err error) {
+	if d.damage == nil {
+		d.damage = err
+	}
+}
+
+func (d *dumper) segment(s *Segment) {
+	batches := 0
+	for i := range s.Runs {
+		batches += len(s.Runs[i].Batches)
+	}
+	d.printf("segment   %v\n", s.ID)
+	d.printf("cluster   %s\n", s.Cluster)
+	d.printf("flush     %d\n", s.Flush)
+	d.printf("written   %s\n", showTime(s.Written))
+	d.printf("size      %d bytes, the footer at %d\n", s.Size, s.FooterAt)
+	d.printf("holds     %d runs, %d batches, %d fates\n", len(s.Runs), batches, len(s.Fates))
+	for _, fate := range s.Fates {
+		d.printf("fate      journal %#x: entry %d got version %d\n", fate.Journal, fate.Number, fate.Version)
+	}
+	for i := range s.Runs {
+		d.run(s, &s.Runs[i])
+	}
+}
+
+func (d *dumper) run(s *Segment, r *Run) {
+	state := "intact"
+	err := r.verify(s.Bytes(r))
+	if err != nil {
+		d.damaged(err)
+		state = "DAMAGED"
+	}
+	d.printf("run       shard %d, topic %s, partition %d: %d bytes at %d, CRC-32C %08x, %s\n",
+		r.Shard, showTopic(r.Topic), r.Partition, r.Length, r.Position, r.CRC, state)
+	for position, length := range r.Each() {
+		d.batch(position, s.body[position:position+int64(length)])
+	}
+}
+
+func (d *dumper) batch(position int64, b []byte) {
+	h, err := batch.Parse(b)
+	if err != nil {
+		d.damaged(err)
+		d.printf("  batch   %d bytes at %d: %v\n", len(b), position, err)
+		return
+	}
+	d.printf("  batch   %d bytes at %d: %d records, %v, %s", len(b), position, h.Records, h.Codec(), showTime(h.FirstTimestamp))
+	if h.MaxTimestamp != h.FirstTimestamp {
+		d.printf(" to %s", showTime(h.MaxTimestamp))
+	}
+	if h.LogAppendTime() {
+		d.printf(" (append time)")
+	}
+	if h.ProducerID >= 0 {
+		d.printf(", producer %d epoch %d sequence %d to %d", h.ProducerID, h.ProducerEpoch, h.BaseSequence, h.LastSequence())
+	}
+	if h.Transactional() {
+		d.printf(", transactional")
+	}
+	d.printf("\n")
+	if _, err := batch.Verify(b); err != nil {
+		d.damaged(err)
+		d.printf("    damaged %v\n", err)
+		return
+	}
+	if !d.records {
+		return
+	}
+	for r, err := range batch.Records(b, dumpDecompressedBytesMax) {
+		if err != nil {
+			d.damaged(err)
+			d.printf("    unreadable %v\n", err)
+			return
+		}
+		d.printf("    +%d %s %s = %s", r.Offset-h.BaseOffset, showTime(r.Timestamp), showBytes(r.Key), showBytes(r.Value))
+		for _, header := range r.Headers {
+			d.printf(" %s: %s", showBytes(header.Key), showBytes(header.Value))
+		}
+		d.printf("\n")
+	}
+}
+
+// showTime shows milliseconds as a time.
+func showTime(ms int64) string {
+	if ms == -1 {
+		return "no time"
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// showTopic shows a topic id as Kafka's tools do.
+func showTopic(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+func showBytes(b []byte) string {
+	switch {
+	case b == nil:
+		return "null"
+	case len(b) > dumpValueBytesMax:
+		return fmt.Sprintf("%q… (%d bytes)", b[:dumpValueBytesMax], len(b))
+	}
+	return fmt.Sprintf("%q", b)
+}
