@@ -1,0 +1,83 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/wadi-io/wadi/agent/ingest"
+)
+
+// Config is what one agent process is told.
+type Config struct {
+	Bucket     string            // URL: file:///path, mem://
+	Metastore  string            // URL: sqlite:///path, postgres://…, memory://
+	Folder     string            // locked for this process alone; empty where other agents may share bucket and metastore
+	Zone       string            // the agent's availability zone
+	Kafka      string            // host:port to listen on
+	Advertised string            // host:port that clients are told; empty: what Kafka is
+	HTTP       string            // host:port of metrics and health; empty: none
+	CacheBytes int64             // of segments in memory
+	Lease      time.Duration     // how long an agent that is silent counts as alive
+	DrainMax   time.Duration     // of requests in flight when the process is asked to stop
+	StaleMax   time.Duration     // a replica unconfirmed for longer answers no Fetch
+	Ingest     ingest.Config     // its Clock and Log are set by the agent
+	Settings   map[string]string // broker settings by Kafka's names
+	Version    string            // of the program
+	Log        *slog.Logger
+}
+
+// localPutsPerSecond is the PUT budget of a bucket whose PUTs cost nothing.
+const localPutsPerSecond = 1000
+
+// Default returns the defaults of everything but the URLs.
+func Default() Config {
+	return Config{
+		Kafka:      "127.0.0.1:9092",
+		CacheBytes: 256 << 20,
+		Lease:      15 * time.Second,
+		DrainMax:   10 * time.Second,
+		StaleMax:   30 * time.Second,
+		Ingest:     ingest.DefaultConfig(),
+		Version:    "dev",
+		Log:        slog.Default(),
+	}
+}
+
+// Validate says in words which setting is wrong.
+func (c Config) Validate() error {
+	switch {
+	case c.Bucket == "":
+		return errors.New("a bucket URL is needed")
+	case c.Metastore == "":
+		return errors.New("a metastore URL is needed")
+	case c.CacheBytes < 16<<20:
+		return fmt.Errorf("a cache of %d bytes is too small; 16 MiB is the least", c.CacheBytes)
+	case c.Lease < time.Second:
+		return fmt.Errorf("a lease of %v is too short; 1 s is the least", c.Lease)
+	}
+	if _, _, err := splitAddress(c.Kafka); err != nil {
+		return err
+	}
+	if c.Advertised != "" {
+		if _, _, err := splitAddress(c.Advertised); err != nil {
+			return err
+		}
+	}
+	return c.Ingest.Validate()
+}
+
+func splitAddress(address string) (host string, port int32, err error) {
+	host, p, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("the address %q is not host:port", address)
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("the address %q has no valid port", address)
+	}
+	return host, int32(n), nil
+}

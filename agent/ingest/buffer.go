@@ -1,0 +1,177 @@
+package ingest
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/wadi-io/wadi/wire/segment"
+)
+
+// item is a batch in the write path. It belongs to the buffer, then to its
+// flush, then to the committer, one after the other.
+type item struct {
+	Batch
+	sub *Submission
+	at  time.Time // when it was buffered
+
+	segment  segment.ID // set when its flush begins
+	position int64      // in the segment, set when it is sealed
+	stored   time.Time  // end of the upload
+
+	first, last int32 // sequence numbers
+	refreshed   bool  // its shard was read anew because the partition was unknown
+	index       int   // in its submission
+	answered    bool
+}
+
+// idempotent tells whether the batch has a producer id.
+func (it *item) idempotent() bool { return it.Header.ProducerID >= 0 }
+
+// Submission is one call's batches, answered together.
+type Submission struct {
+	items   []item
+	results []Result
+	left    atomic.Int32
+	done    chan struct{}
+	gone    <-chan struct{}
+}
+
+// Wait returns the results in the order of the batches once all are answered.
+func (s *Submission) Wait(ctx context.Context) ([]Result, error) {
+	select {
+	case <-s.done:
+		return s.results, nil
+	default:
+	}
+	select {
+	case <-s.done:
+		return s.results, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Done is closed when all batches are answered.
+func (s *Submission) Done() <-chan struct{} { return s.done }
+
+// isGone tells whether the connection that sent it has closed.
+func (s *Submission) isGone() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Append buffers batches; the order of calls is the order of their effect. It
+// blocks while the buffer is full. gone is closed when nobody waits for the
+// answer any more. The batches' bytes are read until the submission is done.
+func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struct{}) (*Submission, error) {
+	s := &Submission{
+		items:   make([]item, len(batches)),
+		results: make([]Result, len(batches)),
+		done:    make(chan struct{}),
+		gone:    gone,
+	}
+	if len(batches) == 0 {
+		close(s.done)
+		return s, nil
+	}
+	s.left.Store(int32(len(batches)))
+	now := in.cfg.Clock()
+	var size int64
+	for i, b := range batches {
+		it := &s.items[i]
+		*it = item{Batch: b, sub: s, at: now, index: i, first: b.Header.BaseSequence, last: b.Header.LastSequence()}
+		size += int64(len(b.Bytes))
+	}
+	in.mu.Lock()
+	for in.mu.ended == nil && in.mu.inFlight > 0 && in.mu.inFlight+size > in.cfg.BufferBytesMax {
+		if in.mu.room == nil {
+			in.mu.room = make(chan struct{})
+		}
+		room := in.mu.room
+		in.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-room:
+		}
+		in.mu.Lock()
+	}
+	defer in.mu.Unlock()
+	if in.mu.ended != nil {
+		return nil, in.mu.ended
+	}
+	in.mu.inFlight += size
+	in.mu.bytes += size
+	for i := range s.items {
+		in.mu.buffer = append(in.mu.buffer, &s.items[i])
+	}
+	select {
+	case in.filled <- struct{}{}:
+	default:
+	}
+	return s, nil
+}
+
+// answer gives a batch its result, and its submission to its waiter with the last one.
+func (in *Ingest) answer(it *item, r Result) {
+	if it.answered {
+		return
+	}
+	it.answered = true
+	s := it.sub
+	s.results[it.index] = r
+	size := int64(len(it.Bytes))
+	if s.left.Add(-1) == 0 {
+		close(s.done)
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.mu.inFlight -= size
+	in.wakeLocked()
+}
+
+func (in *Ingest) wakeLocked() {
+	if in.mu.room != nil {
+		close(in.mu.room)
+		in.mu.room = nil
+	}
+}
+
+// take removes from the buffer what makes up the next flush: whole batches, in
+// order, up to the limits, at least one.
+func (in *Ingest) take() (items []*item, size int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := 0
+	for n < len(in.mu.buffer) && n < in.cfg.BatchesMax {
+		b := int64(len(in.mu.buffer[n].Bytes))
+		if n > 0 && size+b > in.cfg.SegmentBytesMax {
+			break
+		}
+		size += b
+		n++
+	}
+	items = in.mu.buffer[:n:n]
+	if n == len(in.mu.buffer) {
+		in.mu.buffer = nil
+	} else {
+		in.mu.buffer = in.mu.buffer[n:]
+	}
+	in.mu.bytes -= size
+	return items, size
+}
+
+// buffered tells what waits for a flush, and since when.
+func (in *Ingest) buffered() (batches int, size int64, since time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.mu.buffer) > 0 {
+		since = in.mu.buffer[0].at
+	}
+	return len(in.mu.buffer), in.mu.bytes, since
+}

@@ -1,0 +1,342 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire/segment"
+)
+
+// committer appends uploaded batches to the journals, in flush order, one append
+// in flight; what has been uploaded meanwhile goes into the next one. It decides
+// each batch by GUARDS.md on the folded state and its own round, and answers only
+// from what is folded. All fields belong to the goroutine of run.
+type committer struct {
+	in      *Ingest
+	waiting []*flush                  // taken from the channel, in flush order
+	again   []*item                   // to be decided anew, before anything later
+	void    []*item                   // of the round at hand: appended, and did not stand
+	holds   map[producerKey]*hold     // gaps, and what waits behind them
+	held    []*hold                   // the same in the order they began
+	placed  []*item                   // of the round at hand
+	fences  []*hold                   // of the round at hand
+	round   map[producerKey]producing // what the round at hand does to producers
+}
+
+// producerKey names a producer's state in a partition.
+type producerKey struct {
+	partition shard.PartitionID
+	producer  int64
+}
+
+// producing is the state of a producer after the batches placed in this round.
+type producing struct {
+	shard.ProducerState
+	blocked bool // a later batch waits for the round's outcome, and so do those after it
+}
+
+func newCommitter(in *Ingest) *committer {
+	return &committer{in: in, holds: map[producerKey]*hold{}, round: map[producerKey]producing{}}
+}
+
+// run commits until ctx ends or the term does.
+func (c *committer) run(ctx context.Context) error {
+	for {
+		if err := c.await(ctx); err != nil {
+			return err
+		}
+		if err := c.commit(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// await returns once there may be something to decide: the oldest flush is
+// uploaded, batches wait to be decided anew, or a gap may have closed or timed out.
+func (c *committer) await(ctx context.Context) error {
+	for {
+		c.takeFlushes()
+		if len(c.again) > 0 {
+			return nil
+		}
+		uploaded := c.in.uploaded
+		var oldest chan struct{}
+		if len(c.waiting) > 0 {
+			oldest = c.waiting[0].done
+			select {
+			case <-oldest:
+				return nil
+			default:
+			}
+			if len(c.waiting) > c.in.cfg.UploadsMax {
+				uploaded = nil
+			}
+		}
+		var timeout <-chan time.Time
+		var timer *time.Timer
+		if d, ok := c.nextHold(); ok {
+			timer = time.NewTimer(d)
+			timeout = timer.C
+		}
+		stop := func() {
+			if timer != nil {
+				timer.Stop()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			stop()
+			return ctx.Err()
+		case f := <-uploaded:
+			c.waiting = append(c.waiting, f)
+			stop()
+		case <-oldest:
+			stop()
+			return nil
+		case <-c.in.grew:
+			stop()
+			return nil
+		case <-timeout:
+			return nil
+		}
+	}
+}
+
+// takeFlushes takes the flushes that have begun, without waiting.
+func (c *committer) takeFlushes() {
+	for len(c.waiting) <= c.in.cfg.UploadsMax {
+		select {
+		case f := <-c.in.uploaded:
+			c.waiting = append(c.waiting, f)
+		default:
+			return
+		}
+	}
+}
+
+// commit decides what is there, appends what can stand, and answers.
+func (c *committer) commit(ctx context.Context) error {
+	clear(c.round)
+	c.placed, c.fences = c.placed[:0], c.fences[:0]
+	again := c.again
+	c.again = nil
+	for _, it := range again {
+		c.decide(ctx, it)
+	}
+	c.decideHolds(ctx)
+	for len(c.waiting) > 0 {
+		f := c.waiting[0]
+		select {
+		case <-f.done:
+		default:
+			return c.append(ctx)
+		}
+		if n := len(c.placed) + len(c.again); n > 0 && n+len(f.items) > c.in.cfg.BatchesMax {
+			break
+		}
+		c.waiting = c.waiting[1:]
+		now := c.in.cfg.Clock()
+		for _, it := range f.items {
+			it.stored = now
+			if f.err != nil {
+				c.refuse(it)
+				continue
+			}
+			c.decide(ctx, it)
+		}
+	}
+	return c.append(ctx)
+}
+
+// refuse answers a batch whose segment could not be uploaded: nothing of it can
+// ever be appended. An idempotent producer's order ends with its connection (GUARDS 9).
+func (c *committer) refuse(it *item) {
+	err := ErrStorage
+	if it.idempotent() {
+		err = ErrUnknown
+	}
+	c.answer(it, Result{BaseOffset: -1, LogAppendTime: -1, LogStart: -1, Err: err})
+}
+
+func (c *committer) answer(it *item, r Result) {
+	if !it.stored.IsZero() {
+		c.in.observe(StageCommit, c.in.cfg.Clock().Sub(it.stored))
+	}
+	c.in.answer(it, r)
+}
+
+// append sends the round's batches and fences as one append and answers by what they came to.
+func (c *committer) append(ctx context.Context) error {
+	if len(c.placed) == 0 && len(c.fences) == 0 {
+		return nil
+	}
+	// Batches of an older segment come first: a producer's order over flushes is kept.
+	slices.SortStableFunc(c.placed, func(a, b *item) int {
+		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.segment.Number, b.segment.Number),
+			cmp.Compare(a.position, b.position))
+	})
+	slices.SortStableFunc(c.fences, func(a, b *hold) int { return cmp.Compare(a.items[0].Shard, b.items[0].Shard) })
+	drafts, shares := c.draft()
+	c.in.Stats.Appends.Add(1)
+	landed, err := c.in.deps.Writer.Append(ctx, drafts)
+	// Landed: durable and ordered. If we die here, a retry from the client finds its batch in the window.
+	if err != nil {
+		return fmt.Errorf("append to the journals: %w", err)
+	}
+	c.void = c.void[:0]
+	fates := make([]segment.Fate, len(drafts))
+	for i, res := range landed.Parts {
+		fates[i] = segment.Fate{Journal: uint32(drafts[i].Journal), Number: res.Number, Version: uint64(res.Version)}
+		if err := c.settle(shares[i], res.Outcomes); err != nil {
+			return err
+		}
+	}
+	c.decideVoidAgain()
+	c.in.fates.Lock()
+	c.in.fates.list = append(c.in.fates.list, fates...)
+	c.in.fates.Unlock()
+	return nil
+}
+
+// share is what one draft holds: batches by flush effect, then fences.
+type share struct {
+	shard   int
+	flushes [][]*item
+	fences  []*hold
+}
+
+// draft codes the round: per shard a flush effect for each segment, then the fences.
+func (c *committer) draft() ([]metastore.Draft, []share) {
+	var shares []share
+	of := func(sh int) *share {
+		if n := len(shares); n > 0 && shares[n-1].shard == sh {
+			return &shares[n-1]
+		}
+		i, ok := slices.BinarySearchFunc(shares, sh, func(s share, sh int) int { return cmp.Compare(s.shard, sh) })
+		if !ok {
+			shares = slices.Insert(shares, i, share{shard: sh})
+		}
+		return &shares[i]
+	}
+	for from := 0; from < len(c.placed); {
+		to, first := from, c.placed[from]
+		for to < len(c.placed) && c.placed[to].Shard == first.Shard && c.placed[to].segment == first.segment {
+			to++
+		}
+		s := of(first.Shard)
+		s.flushes = append(s.flushes, c.placed[from:to:to])
+		from = to
+	}
+	for _, h := range c.fences {
+		s := of(h.items[0].Shard)
+		s.fences = append(s.fences, h)
+	}
+	drafts := make([]metastore.Draft, len(shares))
+	var batches []shard.FlushBatch
+	for i, s := range shares {
+		drafts[i].Journal = metastore.ShardJournal(s.shard)
+		for _, items := range s.flushes {
+			batches = batches[:0]
+			for _, it := range items {
+				batches = append(batches, it.flushBatch())
+			}
+			drafts[i].Effects = shard.AppendFlush(drafts[i].Effects, items[0].segment.Number, batches)
+		}
+		for _, h := range s.fences {
+			drafts[i].Effects = shard.AppendFence(drafts[i].Effects, h.fence)
+		}
+	}
+	return drafts, shares
+}
+
+func (it *item) flushBatch() shard.FlushBatch {
+	h := &it.Header
+	return shard.FlushBatch{
+		Partition:     it.Partition,
+		Position:      it.position,
+		Length:        int64(len(it.Bytes)),
+		Offsets:       h.LastOffsetDelta + 1,
+		MaxTimestamp:  h.MaxTimestamp,
+		LogAppendTime: h.LogAppendTime(),
+		ProducerID:    h.ProducerID,
+		Epoch:         h.ProducerEpoch,
+		BaseSequence:  h.BaseSequence,
+	}
+}
+
+// settle answers the batches that stood; void ones are decided again, in order,
+// before anything later of their producers (GUARDS 5).
+func (c *committer) settle(s share, outcomes []any) error {
+	if len(outcomes) != len(s.flushes)+len(s.fences) {
+		return fmt.Errorf("shard %d: %d outcomes for %d effects: a bug", s.shard, len(outcomes), len(s.flushes)+len(s.fences))
+	}
+	for i, items := range s.flushes {
+		stood, ok := outcomes[i].([]shard.BatchOutcome)
+		if !ok || len(stood) != len(items) {
+			return errors.New("a flush effect's outcome is not of its batches: a bug")
+		}
+		for k, it := range items {
+			if !stood[k].Stood {
+				c.in.Stats.Voids.Add(1)
+				c.void = append(c.void, it)
+				continue
+			}
+			c.in.Stats.Batches.Add(1)
+			c.in.Stats.Records.Add(int64(it.Header.Records))
+			r := Result{BaseOffset: stood[k].BaseOffset, LogAppendTime: -1, LogStart: c.logStart(it)}
+			if it.Header.LogAppendTime() {
+				r.LogAppendTime = it.Header.MaxTimestamp
+			}
+			c.answer(it, r)
+		}
+	}
+	for _, h := range s.fences {
+		h.fenced = true
+	}
+	return nil
+}
+
+// decideVoidAgain puts the void batches before all that is later of their
+// producers: what was put off in this round, and what is held.
+func (c *committer) decideVoidAgain() {
+	var again []*item
+	for _, it := range slices.Backward(c.void) {
+		if h := c.holds[producerKey{it.Partition, it.Header.ProducerID}]; h != nil && it.idempotent() {
+			h.items = slices.Insert(h.items, 0, it)
+			c.in.held.Add(1)
+			continue
+		}
+		again = append(again, it)
+	}
+	slices.Reverse(again)
+	c.again = append(again, c.again...)
+}
+
+func (c *committer) replica(it *item) *metastore.Replica {
+	return c.in.deps.Shards.Replica(metastore.ShardJournal(it.Shard))
+}
+
+func (c *committer) logStart(it *item) int64 {
+	start := int64(-1)
+	metastore.View(c.replica(it), func(s *shard.State) { start, _, _, _ = s.Bounds(it.Partition) })
+	return start
+}
+
+// unanswered returns what the committer still holds, when it has stopped.
+func (c *committer) unanswered() []*item {
+	var rest []*item
+	rest = append(rest, c.again...)
+	for _, h := range c.held {
+		rest = append(rest, h.items...)
+	}
+	for _, f := range c.waiting {
+		rest = append(rest, f.items...)
+	}
+	return append(rest, c.placed...)
+}

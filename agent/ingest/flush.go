@@ -1,0 +1,180 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wadi-io/wadi/wire/batch"
+	"github.com/wadi-io/wadi/wire/segment"
+)
+
+// flush is one segment on its way: its batches, and how its upload ended.
+type flush struct {
+	id    segment.ID
+	items []*item
+	bytes int64
+	fates []segment.Fate
+	done  chan struct{}
+	err   error // set before done is closed; nil: durable
+}
+
+// flushes starts uploads: at size, at the linger, or at once when a slot is free
+// and pace and budget allow. It returns when the uploads that it started have ended.
+func (in *Ingest) flushes(ctx context.Context) error {
+	var uploads sync.WaitGroup
+	defer uploads.Wait()
+	slots := make(chan struct{}, in.cfg.UploadsMax)
+	ended := make(chan time.Duration, in.cfg.UploadsMax)
+	p := newPace(in.cfg, in.cfg.Clock())
+	var number uint64
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		batches, size, since := in.buffered()
+		wait := time.Duration(-1) // until something else happens
+		if batches > 0 && len(slots) < cap(slots) {
+			now := in.cfg.Clock()
+			reason := p.due(now, since, size, batches, len(slots))
+			if reason != notDue {
+				number++
+				f := in.begin(number, now, reason)
+				p.started(now)
+				slots <- struct{}{}
+				// The committer takes flushes in this order, whenever their uploads end.
+				select {
+				case in.uploaded <- f:
+				case <-ctx.Done():
+					f.err = ctx.Err()
+					close(f.done)
+					in.abandon(f)
+					return nil
+				}
+				uploads.Go(func() {
+					d := in.upload(ctx, f)
+					<-slots
+					ended <- d
+				})
+				continue
+			}
+			wait = p.next(now, since, len(slots))
+		}
+		if wait >= 0 {
+			timer.Reset(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-in.filled:
+		case d := <-ended:
+			p.uploaded(d)
+		case <-timer.C:
+		}
+	}
+}
+
+// abandon gives back the batches of a flush that never reached the committer.
+func (in *Ingest) abandon(f *flush) {
+	for _, it := range f.items {
+		in.answer(it, Result{BaseOffset: -1, LogAppendTime: -1, Err: ErrUnknown})
+	}
+}
+
+// begin takes the next flush from the buffer.
+func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
+	items, size := in.take()
+	f := &flush{id: segment.ID{Term: uint64(in.deps.Writer.Term()), Number: number}, items: items, bytes: size, done: make(chan struct{})}
+	in.fates.Lock()
+	f.fates, in.fates.list = in.fates.list, nil
+	in.fates.Unlock()
+	for _, it := range items {
+		it.segment = f.id
+		in.observe(StageWait, now.Sub(it.at))
+	}
+	switch reason {
+	case bySize:
+		in.Stats.FlushesBySize.Add(1)
+	case byLinger:
+		in.Stats.FlushesByLinger.Add(1)
+	case atOnce:
+		in.Stats.FlushesAtOnce.Add(1)
+	}
+	return f
+}
+
+// upload seals the segment and writes it to the bucket.
+func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
+	began := in.cfg.Clock()
+	body := in.seal(f, began)
+	f.err = in.deps.Bucket.Put(ctx, f.id.Key(), body)
+	took := in.cfg.Clock().Sub(began)
+	if f.err != nil {
+		in.Stats.UploadsFailed.Add(1)
+		in.deps.Buffers.Put(body)
+		in.fates.Lock()
+		in.fates.list = append(f.fates, in.fates.list...)
+		in.fates.Unlock()
+		if !errors.Is(f.err, context.Canceled) {
+			in.cfg.Log.Error("a segment could not be uploaded; its batches are refused", "segment", f.id.Key(), "err", f.err)
+		}
+	} else {
+		// Durable, unknown to readers. If we die here it is collected once the term is dead.
+		in.Stats.SegmentBytes.Add(int64(len(body)))
+		in.deps.Cache.Put(f.id, body, in.deps.Buffers.Put)
+		in.observe(StageUpload, took)
+	}
+	close(f.done)
+	return took
+}
+
+// seal orders the batches by shard, topic and partition, keeping their order
+// within a partition, and copies them into a segment: the one copy of the records.
+func (in *Ingest) seal(f *flush, now time.Time) []byte {
+	slices.SortStableFunc(f.items, func(a, b *item) int {
+		if a.Shard != b.Shard {
+			return a.Shard - b.Shard
+		}
+		if c := compareUint(a.Partition.Topic, b.Partition.Topic); c != 0 {
+			return c
+		}
+		return int(a.Partition.Index) - int(b.Partition.Index)
+	})
+	runs := 0
+	for i, it := range f.items {
+		if i == 0 || it.Partition != f.items[i-1].Partition {
+			runs++
+		}
+	}
+	b := in.builders.Get().(*segment.Builder)
+	defer in.builders.Put(b)
+	b.Begin(in.deps.Buffers.Get(segment.SizeHint(int(f.bytes), len(f.items), runs, len(f.fates)))[:0], segment.Info{
+		Cluster: in.deps.Cluster,
+		ID:      f.id,
+		Flush:   f.id.Number,
+		Written: now.UnixMilli(),
+		Fates:   f.fates,
+	})
+	for _, it := range f.items {
+		batch.SetLeaderEpoch(it.Bytes, 0)
+		it.position = b.Add(it.Shard, it.Topic, it.Partition.Index, it.Bytes)
+	}
+	return b.Finish()
+}
+
+func (in *Ingest) observe(s Stage, d time.Duration) {
+	if in.Stats.Observe != nil {
+		in.Stats.Observe(s, d)
+	}
+}
+
+func compareUint(a, b uint64) int {
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}
