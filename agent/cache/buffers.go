@@ -1,0 +1,110 @@
+package cache
+
+import (
+	"errors"
+	"math/bits"
+	"sync"
+)
+
+// Buffers come in classes of 4 KiB, 6 KiB, 8 KiB, 12 KiB … up to 64 MiB: two in
+// each doubling, so that a third of a buffer at most is slack.
+const (
+	classBytesMin = 4 << 10
+	classBytesMax = 64 << 20
+	classCount    = 2*14 + 1
+)
+
+// Buffers lends byte slices and takes them back, so that segments don't cost a
+// fresh allocation each. Idle buffers are bounded; more are left to the collector.
+type Buffers struct {
+	idleBytesMax int64
+	mu           struct {
+		sync.Mutex
+		idle  [classCount][][]byte
+		bytes int64
+	}
+}
+
+// NewBuffers returns Buffers that keep at most idleBytesMax bytes that nobody uses.
+func NewBuffers(idleBytesMax int64) (*Buffers, error) {
+	if idleBytesMax < 0 {
+		return nil, errors.New("cache: the limit of idle buffers must not be negative")
+	}
+	return &Buffers{idleBytesMax: idleBytesMax}, nil
+}
+
+// Get returns a slice of size bytes with undefined contents. Its capacity is that
+// of the smallest class that holds it; above 64 MiB it is size, and never pooled.
+func (b *Buffers) Get(size int) []byte {
+	class, ok := classOf(size)
+	if !ok {
+		return make([]byte, size)
+	}
+	b.mu.Lock()
+	idle := b.mu.idle[class]
+	if len(idle) == 0 {
+		b.mu.Unlock()
+		return make([]byte, size, classBytes(class))
+	}
+	buf := idle[len(idle)-1]
+	idle[len(idle)-1] = nil
+	b.mu.idle[class] = idle[:len(idle)-1]
+	b.mu.bytes -= int64(cap(buf))
+	b.mu.Unlock()
+	return buf[:size]
+}
+
+// Put takes a buffer back, one of Get or any other. The caller must not use it any more.
+func (b *Buffers) Put(buf []byte) {
+	class, ok := classBelow(cap(buf))
+	if !ok {
+		return
+	}
+	size := classBytes(class)
+	buf = buf[:0:size]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mu.bytes+int64(size) > b.idleBytesMax {
+		return
+	}
+	b.mu.idle[class] = append(b.mu.idle[class], buf)
+	b.mu.bytes += int64(size)
+}
+
+// IdleBytes returns the bytes kept for reuse.
+func (b *Buffers) IdleBytes() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.bytes
+}
+
+// classBytes is the capacity of a class: 4 KiB × 1, 1½, 2, 3, 4, 6 …
+func classBytes(class int) int {
+	size := classBytesMin << (class / 2)
+	return size + size/2*(class%2)
+}
+
+// classOf is the smallest class that holds size bytes.
+func classOf(size int) (int, bool) {
+	if size > classBytesMax {
+		return 0, false
+	}
+	if size <= classBytesMin {
+		return 0, true
+	}
+	doubling := bits.Len(uint(size-1)/classBytesMin) - 1 // size > classBytesMin<<doubling
+	class := 2*doubling + 1
+	if size > classBytes(class) {
+		class++
+	}
+	return class, true
+}
+
+// classBelow is the largest class that size bytes hold; none for a buffer that no class made.
+func classBelow(size int) (int, bool) {
+	class, ok := classOf(size)
+	if ok && classBytes(class) > size {
+		class--
+	}
+	return class, ok && class >= 0
+}
