@@ -24,7 +24,7 @@ func (p *program) produceCommand() *cli.Command {
 		Flags: clientFlags(
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read records from `FILE`"},
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Value: inputLines, Usage: "read `lines or json`"},
-			&cli.StringFlag{Name: "key-separator", Aliases: []string{"k"}, Usage: "a line is KEY`SEPARATOR`VALUE"},
+			&cli.StringFlag{Name: "key-separator", Aliases: []string{"k"}, Usage: "cut each line into key and value at the first `SEPARATOR`"},
 			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Value: anyPartition, Usage: "send to partition `N` (-1: by key, or spread)"},
 			&cli.StringSliceFlag{Name: "header", Usage: "add a header, as `NAME=VALUE`, to every record (repeatable)"},
 			&cli.StringFlag{Name: "compression", Value: "snappy", Usage: "compress with `CODEC`: none, gzip, snappy, lz4 or zstd"},

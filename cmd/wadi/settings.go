@@ -140,9 +140,11 @@ func splitConfigs(text string) (map[string]string, error) {
 	var pairs []string
 	for _, line := range strings.Split(text, "\n") {
 		for i, piece := range strings.Split(line, ",") {
-			if i > 0 && !strings.Contains(piece, "=") && len(pairs) > 0 {
+			switch {
+			case strings.TrimSpace(piece) == "":
+			case i > 0 && !strings.Contains(piece, "=") && len(pairs) > 0:
 				pairs[len(pairs)-1] += "," + piece
-			} else if strings.TrimSpace(piece) != "" {
+			default:
 				pairs = append(pairs, piece)
 			}
 		}
