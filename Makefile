@@ -1,0 +1,52 @@
+# `make` lists the targets. None needs root or Docker.
+
+GO          ?= go
+FUZZTIME    ?= 60s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CLIENTS     := cmd/wadi/clients
+
+.DEFAULT_GOAL := help
+.PHONY: help check build demo test test-race clients lint fuzz clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+check: # says in one sentence what is missing
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.21 or later (it fetches the version that go.mod names)." >&2; exit 1; }
+	@$(GO) list -m >/dev/null 2>&1 || { echo "This Go can't read go.mod ($$($(GO) version)): install Go 1.21 or later, which fetches the version that go.mod names." >&2; exit 1; }
+
+check-cc: check
+	@command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null || { echo "A C compiler is missing (librdkafka and the race detector need it): install gcc, on Debian and Ubuntu with apt-get install gcc libc6-dev." >&2; exit 1; }
+
+build: check ## build ./wadi
+	$(GO) build -o wadi ./cmd/wadi
+
+demo: check ## watch an agent take, keep and replay real records
+	@$(GO) run ./cmd/wadi demo
+
+test: check-cc ## run all tests, those with other Kafka clients too
+	$(GO) test ./...
+	@if [ -f $(CLIENTS)/go.mod ]; then echo "cd $(CLIENTS) && $(GO) test ./..." && cd $(CLIENTS) && $(GO) test ./...; fi
+
+test-race: check-cc ## run the tests under the race detector
+	$(GO) test -race ./...
+
+clients: check-cc ## run only the tests with other Kafka clients
+	cd $(CLIENTS) && $(GO) test ./...
+
+lint: check ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l agent cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet ./...; fi
+
+fuzz: check ## fuzz every decoder for FUZZTIME (60s) each
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent cmd metastore wire | grep -v '^$(CLIENTS)/' | sort); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$target, $$(dirname $$file), $(FUZZTIME)"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+		done; \
+	done
+
+clean: ## remove what was built
+	rm -f wadi
