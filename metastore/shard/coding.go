@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/wadi-io/wadi/metastore"
@@ -10,7 +11,12 @@ import (
 // The codings of effects and snapshots share these. Numbers are unsigned varints
 // with a stated maximum; what may be negative is a zigzag varint.
 
+// appendUint panics on a negative number: better here than in every replica that
+// would stop at the entry.
 func appendUint[T int16 | int32 | int64](dst []byte, v T) []byte {
+	if v < 0 {
+		panic(fmt.Sprintf("coding of %d, which must not be negative", v))
+	}
 	return binary.AppendUvarint(dst, uint64(v))
 }
 
@@ -52,7 +58,7 @@ func appendExpected(dst []byte, e Expected) []byte {
 	if e.Unknown {
 		return append(dst, 0)
 	}
-	dst = binary.AppendUvarint(dst, uint64(e.Epoch)+1)
+	dst = appendUint(dst, int32(e.Epoch)+1)
 	return appendLast(dst, e.Last)
 }
 

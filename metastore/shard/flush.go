@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/wadi-io/wadi/metastore"
@@ -18,6 +19,22 @@ type FlushBatch struct {
 	ProducerID    int64 // -1 for none; then epoch and sequence are not kept
 	Epoch         int16
 	BaseSequence  int32
+}
+
+// Check returns an error for a batch that can't be coded. Who builds a flush asks
+// for it before, since such an entry would stop the journal.
+func (b *FlushBatch) Check() error {
+	switch {
+	case b.Partition.Index < 0:
+		return fmt.Errorf("partition %d", b.Partition.Index)
+	case b.Position < 0 || b.Length < 1 || b.Position > segmentBytesMax || b.Length > segmentBytesMax-b.Position:
+		return fmt.Errorf("%d bytes at position %d", b.Length, b.Position)
+	case b.Offsets < 1:
+		return fmt.Errorf("%d offsets", b.Offsets)
+	case b.ProducerID >= 0 && (b.Epoch < 0 || b.BaseSequence < 0):
+		return fmt.Errorf("epoch %d, sequence %d", b.Epoch, b.BaseSequence)
+	}
+	return nil
 }
 
 // BatchOutcome is what became of a batch.
@@ -56,13 +73,17 @@ const flushBatchBytesMin = 4
 // AppendFlush appends the effect that puts the batches of a segment at the ends of
 // their partitions, each if it stands (GUARDS 2). The batches come in the order in which they
 // shall stand; sorted by partition, with rising positions, they take the least room.
-// segmentNumber counts the segments of the term that writes the entry.
+// segmentNumber counts the segments of the term that writes the entry. It panics on
+// a batch that Check refuses: better here than in every replica.
 func AppendFlush(dst []byte, segmentNumber uint64, batches []FlushBatch) []byte {
 	const bytesGuess = 24
 	body := binary.AppendUvarint(make([]byte, 0, 16+bytesGuess*len(batches)), segmentNumber)
 	body = binary.AppendUvarint(body, uint64(len(batches)))
 	var before FlushBatch
 	for i := range batches {
+		if err := batches[i].Check(); err != nil {
+			panic(fmt.Sprintf("batch %d of a flush: %v", i, err))
+		}
 		body = appendBatch(body, &before, &batches[i])
 	}
 	return metastore.AppendEffect(dst, metastore.EffectFlush, body)

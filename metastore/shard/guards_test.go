@@ -134,6 +134,7 @@ func TestGuards(t *testing.T) {
 				t.Errorf("without the window judged %v, want %v", pure, c.verdict)
 			}
 			_, before, _, _ := j.state.Bounds(p0)
+			known := j.state.Producer(p0, 7)
 			res := j.append(2, flush(batch(7, c.epoch, c.first, c.count)))
 			outcome := res.Outcomes[0].([]BatchOutcome)[0]
 			if outcome.Stood != c.stands {
@@ -149,7 +150,7 @@ func TestGuards(t *testing.T) {
 			if got := j.state.Judge(p0, 7, c.epoch, c.first, last); got != (Judgement{Duplicate, before, -1}) {
 				t.Errorf("its repeat is judged %+v", got)
 			}
-			if got, want := j.state.Producer(p0, 7), (ProducerState{true, c.epoch, last, false}); got != want {
+			if got, want := j.state.Producer(p0, 7), (ProducerState{true, c.epoch, last, false}); got != want || known.Stood(c.epoch, c.first, c.count) != want {
 				t.Errorf("producer %+v, want %+v", got, want)
 			}
 		})

@@ -30,7 +30,7 @@ type Opening struct {
 // Openings returns what the shards must open for the partitions from to to−1 of a
 // topic, in order of the shards: the partition p belongs to the shard (firstShard + p) mod shards.
 func Openings(topic uint64, id [16]byte, firstShard, from, to int32, shards int) []Opening {
-	openings := make([]Opening, 0, min(shards, int(to-from)))
+	openings := make([]Opening, 0, max(0, min(shards, int(to-from))))
 	for p := int64(from); p < int64(to) && p < int64(from)+int64(shards); p++ {
 		openings = append(openings, Opening{
 			Shard: int((int64(firstShard) + p) % int64(shards)),

@@ -122,6 +122,7 @@ func (s *State) MaxTimestamp(id PartitionID) (Extent, bool) {
 
 // AppendLogStart appends the effect that moves a partition's log start to offset,
 // at most to the high watermark and never back (GUARDS 17).
+// math.MaxInt64 means the high watermark, whatever it will be.
 func AppendLogStart(dst []byte, p PartitionID, offset int64) []byte {
 	body := appendPartition(make([]byte, 0, 24), p)
 	return metastore.AppendEffect(dst, metastore.EffectLogStart, appendUint(body, offset))

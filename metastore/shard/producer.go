@@ -127,8 +127,8 @@ func (s *State) Judge(id PartitionID, producerID int64, epoch int16, first, last
 	}
 	state := p.producer(producerID)
 	if state != nil && epoch == state.windowEpoch {
-		for _, b := range state.window[:state.batches] {
-			if b.first == first && b.last == last {
+		for i := state.batches; i > 0; i-- {
+			if b := &state.window[i-1]; b.first == first && b.last == last {
 				return Judgement{Verdict: Duplicate, BaseOffset: b.base, Timestamp: b.logAppendTime}
 			}
 		}

@@ -15,8 +15,7 @@ const (
 	topicBytesMin     = 1 + 16 + 1 + 1
 	partitionBytesMin = 1 + 1 + 1 + 1 + 1
 	extentBytesMin    = 6
-	producerBytesMin  = 6
-	windowBytesMin    = 3
+	producerBytesMin  = 5
 )
 
 // AppendSnapshot appends the state's encoding: the format byte; the topics by

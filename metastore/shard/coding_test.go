@@ -1,0 +1,240 @@
+package shard
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares got with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
+	}
+}
+
+// goldenEntries is a history with every effect and every flag, and batches that are void.
+func goldenEntries() [][]byte {
+	p := func(topic uint64, index int32) PartitionID { return PartitionID{topic, index} }
+	entry := func(term metastore.Term, number uint64, effects ...[]byte) []byte {
+		return append(metastore.AppendHeader(nil, metastore.Header{Term: term, Number: number, Time: 1_700_000_000_000 + int64(number)}), bytes.Join(effects, nil)...)
+	}
+	return [][]byte{
+		entry(1, 1,
+			AppendOpened(nil, Opened{Topic: 5, ID: [16]byte{0xa1, 15: 0x0a}, First: 3, Stride: 64, Count: 3}),
+			AppendOpened(nil, Opened{Topic: 300, ID: [16]byte{0xb2, 15: 0x0b}, First: 0, Count: 1})),
+		entry(1, 2, AppendFlush(nil, 1, []FlushBatch{
+			{p(5, 3), 64, 1000, 10, 1_700_000_000_100, false, 4711, 0, 0},
+			{p(5, 3), 1064, 2000, 20, 1_700_000_000_090, false, 4711, 0, 10},
+			{p(5, 67), 3064, 500, 5, 1_700_000_000_200, true, 4712, 3, 0},
+			{p(300, 0), 3600, 61, 1, -1, false, NoProducer, 0, 0},
+			{p(301, 0), 3661, 61, 1, 1_700_000_000_200, false, NoProducer, 0, 0},
+		})),
+		entry(2, 1, AppendFlush(nil, 9, []FlushBatch{
+			{p(5, 3), 64, 100, 5, 1_700_000_000_300, false, 4711, 0, 30},
+			{p(5, 3), 164, 100, 5, 1_700_000_000_300, false, 4711, 0, 30}, // void
+			{p(5, 3), 264, 100, 5, 1_700_000_000_300, false, 4711, 0, 35},
+			{p(5, 67), 364, 1 << 20, math.MaxInt32, 1_700_000_000_300, true, 4712, 3, 5},
+			{p(5, 67), 364 + 1<<20, 100, 20, 1_700_000_000_400, false, 4712, 3, 4},
+		}), AppendFlush(nil, 10, []FlushBatch{{p(5, 131), 0, 100, 1, 1_700_000_000_500, false, 1, math.MaxInt16, 0}})),
+		entry(1, 2, AppendLogStart(nil, p(5, 3), 40)), // void: a repeat
+		entry(2, 2,
+			AppendFence(nil, Fence{p(5, 67), 4712, 3, Expected{Epoch: 3, Last: 23}}),
+			AppendFence(nil, Fence{p(5, 67), 4712, 3, Expected{Epoch: 3, Last: 3}}), // void
+			AppendFence(nil, Fence{p(5, 131), 800_000, 1, Expected{Unknown: true}}),
+			AppendLogStart(nil, p(5, 3), 31),
+			AppendForget(nil, Forget{p(5, 131), 1, math.MaxInt16, 0})),
+		entry(1, 3, AppendClosed(nil, 300), metastore.AppendTermEnded(nil, 2)),
+	}
+}
+
+// TestGolden holds the bytes of entries and snapshots, and what they mean: entries
+// that were written once fold the same for ever.
+func TestGolden(t *testing.T) {
+	state := New()
+	fold := metastore.NewFold(state)
+	var text bytes.Buffer
+	for i, e := range goldenEntries() {
+		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
+		h, effects, err := metastore.ParseEntry(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&text, "term=%d number=%d time=%d\n", h.Term, h.Number, h.Time)
+		for {
+			kind, body, ok, err := effects.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			words, err := Describe(kind, body)
+			if kind == metastore.EffectTermEnded {
+				words, err = kind.String(), nil
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintln(&text, words)
+		}
+		res, err := fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&text, "void=%t outcomes=%v\n\n", res.Void, res.Outcomes)
+	}
+	golden(t, "entries.txt", text.String())
+
+	text.Reset()
+	snapshot := state.AppendSnapshot(nil)
+	fmt.Fprintf(&text, "%s\n", hex.Dump(snapshot))
+	if err := state.Dump(&text); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "snapshot.txt", text.String())
+
+	var again bytes.Buffer
+	restored := New()
+	if err := restored.Restore(snapshot); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(&again, "%s\n", hex.Dump(restored.AppendSnapshot(nil)))
+	if err := restored.Dump(&again); err != nil {
+		t.Fatal(err)
+	}
+	if again.String() != text.String() {
+		t.Errorf("restored:\n%s", again.String())
+	}
+}
+
+func decodeFlush(t testing.TB, effect []byte) (uint64, []FlushBatch) {
+	_, effects, err := metastore.ParseEntry(append(metastore.AppendHeader(nil, metastore.Header{}), effect...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _, err := effects.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := metastore.Decoder{Rest: body}
+	r := readFlush(&d)
+	var batches []FlushBatch
+	for range r.count {
+		if err := r.next(); err != nil {
+			t.Fatal(err)
+		}
+		batches = append(batches, r.batch)
+	}
+	if err := atEnd(&d); err != nil {
+		t.Fatal(err)
+	}
+	return r.segment, batches
+}
+
+// TestFlush_AnyBatches encodes and decodes batches in no order.
+func TestFlush_AnyBatches(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		batches := make([]FlushBatch, 1+rnd.IntN(8))
+		for i := range batches {
+			b := FlushBatch{
+				Partition: PartitionID{pick(rnd, rnd.Uint64(), rnd.Uint64N(3)), pick(rnd, rnd.Int32(), rnd.Int32N(3))},
+				Position:  pick(rnd, rnd.Int64N(1<<31), rnd.Int64N(200)), Length: 1 + pick(rnd, rnd.Int64N(1<<31), rnd.Int64N(200)),
+				Offsets: 1 + rnd.Int32N(math.MaxInt32), MaxTimestamp: pick(rnd, int64(rnd.Uint64()), -1, 5),
+				LogAppendTime: rnd.IntN(2) == 0, ProducerID: NoProducer,
+			}
+			if rnd.IntN(3) > 0 {
+				b.ProducerID, b.Epoch, b.BaseSequence = pick(rnd, rnd.Int64(), rnd.Int64N(5)), int16(rnd.IntN(1<<15)), rnd.Int32()
+			}
+			batches[i] = b
+		}
+		number := rnd.Uint64()
+		gotNumber, got := decodeFlush(t, AppendFlush(nil, number, batches))
+		if gotNumber != number || !reflect.DeepEqual(got, batches) {
+			t.Fatalf("segment %d %+v\ncame back as %d %+v", number, batches, gotNumber, got)
+		}
+	}
+}
+
+// realisticFlush is what a busy agent flushes into one shard: long-lived producers with
+// ids and sequences of any size, batches of 8 to 200 KiB.
+func realisticFlush(batches int) []FlushBatch {
+	rnd := rand.New(rand.NewPCG(7, 7))
+	flush := make([]FlushBatch, batches)
+	position := int64(4 << 20)
+	for i := range flush {
+		flush[i] = FlushBatch{
+			Partition: PartitionID{1000 + uint64(i/4), int32(i%4*64 + rnd.IntN(64))},
+			Position:  position, Length: 8<<10 + rnd.Int64N(192<<10), Offsets: 1 + rnd.Int32N(2000),
+			MaxTimestamp: 1_700_000_000_000 + rnd.Int64N(500),
+			ProducerID:   rnd.Int64N(1_000_000), Epoch: int16(rnd.IntN(2)), BaseSequence: rnd.Int32(),
+		}
+		position += flush[i].Length
+	}
+	return flush
+}
+
+func TestFlush_BytesABatch(t *testing.T) {
+	for _, batches := range []int{10, 600} {
+		effect := AppendFlush(metastore.AppendHeader(nil, metastore.Header{Term: 1000, Number: 1 << 20, Time: 1_700_000_000_000}), 1<<20, realisticFlush(batches))
+		perBatch := float64(len(effect)) / float64(batches)
+		t.Logf("%d batches: %.1f bytes each", batches, perBatch)
+		if perBatch > 24 {
+			t.Errorf("%d batches take %.1f bytes each, want at most 24", batches, perBatch)
+		}
+	}
+}
+
+func TestFence_Bytes(t *testing.T) {
+	f := Fence{PartitionID{5000, 900}, 1_000_000, 2, Expected{Epoch: 2, Last: 1 << 30}}
+	if got := len(AppendFence(nil, f)); got > 20 {
+		t.Errorf("%d bytes", got)
+	}
+}
+
+func TestFlush_PanicsOnWhatWouldStopTheJournal(t *testing.T) {
+	good := batch(7, 0, 0, 1)
+	for name, change := range map[string]func(b *FlushBatch){
+		"index":    func(b *FlushBatch) { b.Partition.Index = -1 },
+		"position": func(b *FlushBatch) { b.Position = -1 },
+		"length":   func(b *FlushBatch) { b.Length = 0 },
+		"end":      func(b *FlushBatch) { b.Position = 1 << 32 },
+		"offsets":  func(b *FlushBatch) { b.Offsets = 0 },
+		"epoch":    func(b *FlushBatch) { b.Epoch = -1 },
+		"sequence": func(b *FlushBatch) { b.BaseSequence = -1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := good
+			change(&b)
+			defer func() {
+				if b.Check() == nil || recover() == nil {
+					t.Error("encoded")
+				}
+			}()
+			AppendFlush(nil, 1, []FlushBatch{good, b})
+		})
+	}
+}

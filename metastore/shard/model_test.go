@@ -1,0 +1,311 @@
+package shard
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/wire/segment"
+)
+
+// The model is GUARDS.md taken at its word: every batch that ever stood is kept in a
+// list, and everything is looked for in it. It shares no code with the package.
+
+type modelEntry struct {
+	term, number uint64
+	time         int64
+	effects      []any // modelFlush, Fence, Forget, logStart, Opened, modelClosed, modelEnded
+}
+
+type (
+	modelFlush struct {
+		segment uint64
+		batches []FlushBatch
+	}
+	modelClosed struct{ topic uint64 }
+	modelEnded  struct{ term uint64 }
+)
+
+type model struct {
+	numbers    map[uint64]uint64
+	partitions map[string]*modelPartition // by "topic/index"
+}
+
+type modelPartition struct {
+	logStart  int64
+	batches   []modelBatch // all that ever stood
+	extents   [][]modelBatch
+	producers map[int64]*modelProducer
+}
+
+type modelBatch struct {
+	FlushBatch
+	segment segment.ID
+	base    int64
+}
+
+type modelProducer struct {
+	epoch   int64
+	last    *big.Int // nil: nothing of the epoch stood
+	closed  bool
+	touched int64
+	stood   []modelBatch // since it became known
+}
+
+func newModel() *model {
+	return &model{numbers: map[uint64]uint64{}, partitions: map[string]*modelPartition{}}
+}
+
+var two31 = new(big.Int).Lsh(big.NewInt(1), 31)
+
+func (m *model) partition(p PartitionID) *modelPartition {
+	return m.partitions[fmt.Sprintf("%d/%d", p.Topic, p.Index)]
+}
+
+func (p *modelPartition) end() int64 {
+	sum := int64(0)
+	for _, b := range p.batches {
+		sum += int64(b.Offsets)
+	}
+	return sum
+}
+
+// apply returns the outcomes, or nil for an entry that is void.
+func (m *model) apply(e modelEntry) []any {
+	if e.number <= m.numbers[e.term] {
+		return nil
+	}
+	m.numbers[e.term] = e.number
+	outcomes := []any{}
+	for _, effect := range e.effects {
+		var outcome any
+		switch x := effect.(type) {
+		case modelFlush:
+			became := []BatchOutcome{}
+			for _, b := range x.batches {
+				became = append(became, m.batch(e, x.segment, b))
+			}
+			outcome = became
+		case Fence:
+			outcome = m.fence(e, x)
+		case Forget:
+			outcome = m.forget(x)
+		case logStart:
+			outcome = m.logStart(x)
+		case Opened:
+			for i := range x.Count {
+				name := fmt.Sprintf("%d/%d", x.Topic, x.First+i*x.Stride)
+				m.partitions[name] = &modelPartition{producers: map[int64]*modelProducer{}}
+			}
+		case modelClosed:
+			found := false
+			for name := range m.partitions {
+				var topic, index uint64
+				fmt.Sscanf(name, "%d/%d", &topic, &index)
+				if topic == x.topic {
+					delete(m.partitions, name)
+					found = true
+				}
+			}
+			outcome = found
+		case modelEnded:
+			delete(m.numbers, x.term)
+		}
+		outcomes = append(outcomes, outcome)
+	}
+	return outcomes
+}
+
+// accept is rule 3.
+func (p *modelProducer) accept(epoch int64, first int64) bool {
+	if p == nil || epoch > p.epoch {
+		return first == 0
+	}
+	if epoch < p.epoch || p.closed {
+		return false
+	}
+	next := new(big.Int).Add(p.last, big.NewInt(1))
+	return next.Mod(next, two31).Int64() == first
+}
+
+// batch is rule 2.
+func (m *model) batch(e modelEntry, number uint64, b FlushBatch) BatchOutcome {
+	p := m.partition(b.Partition)
+	if p == nil {
+		return BatchOutcome{}
+	}
+	stands := modelBatch{b, segment.ID{Term: e.term, Number: number}, p.end()}
+	if b.ProducerID >= 0 {
+		producer := p.producers[b.ProducerID]
+		if !producer.accept(int64(b.Epoch), int64(b.BaseSequence)) {
+			return BatchOutcome{}
+		}
+		if producer == nil {
+			producer = &modelProducer{touched: e.time}
+			p.producers[b.ProducerID] = producer
+		}
+		producer.epoch, producer.closed = int64(b.Epoch), false
+		last := big.NewInt(int64(b.BaseSequence) + int64(b.Offsets) - 1)
+		producer.last = last.Mod(last, two31)
+		producer.touched = max(producer.touched, e.time)
+		producer.stood = append(producer.stood, stands)
+	}
+	p.batches = append(p.batches, stands)
+	if n := len(p.extents); n > 0 {
+		before := p.extents[n-1]
+		x := before[len(before)-1]
+		offsets, length := int64(0), int64(0)
+		for _, y := range append(slices.Clone(before), stands) {
+			offsets += int64(y.Offsets)
+			length += y.Length
+		}
+		if x.segment == stands.segment && x.Position+x.Length == b.Position && offsets < 1<<31 && length < 1<<32 {
+			p.extents[n-1] = append(before, stands)
+			return BatchOutcome{true, stands.base}
+		}
+	}
+	p.extents = append(p.extents, []modelBatch{stands})
+	return BatchOutcome{true, stands.base}
+}
+
+// window is the last five batches of the newest epoch of which any stood.
+func (p *modelProducer) window() []modelBatch {
+	var w []modelBatch
+	for i := len(p.stood) - 1; i >= 0 && len(w) < 5 && p.stood[i].Epoch == p.stood[len(p.stood)-1].Epoch; i-- {
+		w = append(w, p.stood[i])
+	}
+	return w
+}
+
+func (p *modelProducer) matches(x Expected) bool {
+	if p == nil {
+		return x.Unknown
+	}
+	if x.Unknown || p.epoch != int64(x.Epoch) {
+		return false
+	}
+	if p.last == nil {
+		return x.Last == -1
+	}
+	return p.last.Int64() == int64(x.Last)
+}
+
+// fence is rule 8.
+func (m *model) fence(e modelEntry, f Fence) bool {
+	p := m.partition(f.Partition)
+	if p == nil || !p.producers[f.Producer].matches(f.Expect) {
+		return false
+	}
+	producer := p.producers[f.Producer]
+	if producer == nil {
+		producer = &modelProducer{epoch: int64(f.Epoch), touched: e.time}
+		p.producers[f.Producer] = producer
+	}
+	if int64(f.Epoch) > producer.epoch {
+		producer.epoch, producer.last = int64(f.Epoch), nil
+	}
+	producer.closed = true
+	producer.touched = max(producer.touched, e.time)
+	return true
+}
+
+// forget is rule 13.
+func (m *model) forget(f Forget) bool {
+	p := m.partition(f.Partition)
+	if p == nil || !p.producers[f.Producer].matches(Expected{Epoch: f.Epoch, Last: f.Last}) {
+		return false
+	}
+	delete(p.producers, f.Producer)
+	return true
+}
+
+// logStart is rule 17.
+func (m *model) logStart(l logStart) int64 {
+	p := m.partition(l.partition)
+	if p == nil {
+		return -1
+	}
+	p.logStart = max(p.logStart, min(l.offset, p.end()))
+	p.extents = slices.DeleteFunc(p.extents, func(x []modelBatch) bool {
+		last := x[len(x)-1]
+		return last.base+int64(last.Offsets) <= p.logStart
+	})
+	return p.logStart
+}
+
+// judge is rule 6.
+func (m *model) judge(id PartitionID, producerID int64, epoch, first, last int64) Judgement {
+	p := m.partition(id)
+	if p == nil {
+		return Judgement{Verdict: PartitionClosed}
+	}
+	producer := p.producers[producerID]
+	if producer != nil {
+		for _, b := range producer.window() {
+			end := (int64(b.BaseSequence) + int64(b.Offsets) - 1) % (1 << 31)
+			if int64(b.Epoch) == epoch && int64(b.BaseSequence) == first && end == last {
+				timestamp := int64(-1)
+				if b.LogAppendTime {
+					timestamp = b.MaxTimestamp
+				}
+				return Judgement{Duplicate, b.base, timestamp}
+			}
+		}
+		if epoch < producer.epoch {
+			return Judgement{Verdict: StaleEpoch}
+		}
+		if epoch == producer.epoch && producer.last != nil {
+			behind := new(big.Int).Sub(producer.last, big.NewInt(first))
+			if behind.Mod(behind, two31).Int64() < 1<<30 {
+				return Judgement{Verdict: Behind}
+			}
+		}
+		if epoch == producer.epoch && producer.closed {
+			return Judgement{Verdict: Closed}
+		}
+	}
+	if producer.accept(epoch, first) {
+		return Judgement{Verdict: Accepted}
+	}
+	return Judgement{Verdict: Gap}
+}
+
+// plan returns all extents.
+func (p *modelPartition) plan() []Extent {
+	var all []Extent
+	for _, batches := range p.extents {
+		x := Extent{BaseOffset: batches[0].base, Segment: batches[0].segment, Position: batches[0].Position, MaxTimestamp: batches[0].MaxTimestamp}
+		for _, b := range batches {
+			x.Records += b.Offsets
+			x.Length += b.Length
+			x.MaxTimestamp = max(x.MaxTimestamp, b.MaxTimestamp)
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// encode returns the entry's bytes.
+func (e modelEntry) encode() []byte {
+	b := metastore.AppendHeader(nil, metastore.Header{Term: metastore.Term(e.term), Number: e.number, Time: e.time})
+	for _, effect := range e.effects {
+		switch x := effect.(type) {
+		case modelFlush:
+			b = AppendFlush(b, x.segment, x.batches)
+		case Fence:
+			b = AppendFence(b, x)
+		case Forget:
+			b = AppendForget(b, x)
+		case logStart:
+			b = AppendLogStart(b, x.partition, x.offset)
+		case Opened:
+			b = AppendOpened(b, x)
+		case modelClosed:
+			b = AppendClosed(b, x.topic)
+		case modelEnded:
+			b = metastore.AppendTermEnded(b, metastore.Term(x.term))
+		}
+	}
+	return b
+}
