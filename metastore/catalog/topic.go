@@ -34,6 +34,25 @@ const NameBytesMax = 249
 // what would pass it; beyond it the catalog stops.
 const PartitionsMax = 1 << 20
 
+// ConfigsMax bounds the configs set for a topic.
+const ConfigsMax = 1024
+
+// Check returns an error for a topic that can't be coded: an entry with it would
+// stop the catalog.
+func (t *Topic) Check() error {
+	switch {
+	case t.Name == "" || len(t.Name) > NameBytesMax:
+		return fmt.Errorf("a name of %d bytes, which takes 1 to %d", len(t.Name), NameBytesMax)
+	case t.Partitions < 1 || t.Partitions > PartitionsMax:
+		return fmt.Errorf("%d partitions, of which there are 1 to %d", t.Partitions, PartitionsMax)
+	case t.FirstShard < 0:
+		return fmt.Errorf("first shard %d", t.FirstShard)
+	case len(t.Configs) > ConfigsMax:
+		return fmt.Errorf("%d configs, more than %d", len(t.Configs), ConfigsMax)
+	}
+	return nil
+}
+
 // configBytesMin is the shortest coding of a config.
 const configBytesMin = 2
 
@@ -84,7 +103,10 @@ func appendConfigs(dst []byte, configs map[string]string) []byte {
 // decodeConfigs returns nil for none. Names must rise, so that there is one coding of a set.
 func decodeConfigs(d *metastore.Decoder) map[string]string {
 	n := d.Count(configBytesMin)
-	if n == 0 {
+	if n > ConfigsMax {
+		d.Fail("too many configs")
+	}
+	if n == 0 || d.Err != nil {
 		return nil
 	}
 	configs := make(map[string]string, n)
@@ -101,8 +123,12 @@ func decodeConfigs(d *metastore.Decoder) map[string]string {
 }
 
 // AppendTopicCreated appends the effect that creates t. Its number must be the
-// state's NextTopicNumber, or follow on the one before it in the same entry.
+// state's NextTopicNumber, or follow on the one before it in the same entry. It
+// panics on a topic that Check refuses: better here than in every replica.
 func AppendTopicCreated(dst []byte, t *Topic) []byte {
+	if err := t.Check(); err != nil {
+		panic(fmt.Sprintf("creation of topic %q: %v", t.Name, err))
+	}
 	body := binary.AppendUvarint(nil, t.Number)
 	return metastore.AppendEffect(dst, metastore.EffectTopicCreated, appendTopic(body, t))
 }
@@ -172,8 +198,12 @@ func (s *State) existing(number uint64, d *metastore.Decoder) (*Topic, error) {
 	return nil, fmt.Errorf("there is no topic %d: a bug", number)
 }
 
-// AppendTopicConfig appends the effect that replaces all configs set for a topic.
+// AppendTopicConfig appends the effect that replaces all configs set for a topic, at
+// most ConfigsMax. It panics on more.
 func AppendTopicConfig(dst []byte, number uint64, configs map[string]string) []byte {
+	if len(configs) > ConfigsMax {
+		panic(fmt.Sprintf("%d configs of topic %d", len(configs), number))
+	}
 	body := binary.AppendUvarint(nil, number)
 	return metastore.AppendEffect(dst, metastore.EffectTopicConfig, appendConfigs(body, configs))
 }
@@ -192,8 +222,12 @@ func (s *State) applyConfig(d *metastore.Decoder) error {
 	return nil
 }
 
-// AppendPartitionsAdded appends the effect that gives a topic more partitions, total in all.
+// AppendPartitionsAdded appends the effect that gives a topic more partitions, total
+// in all. It panics on a total that no topic can have.
 func AppendPartitionsAdded(dst []byte, number uint64, total int32) []byte {
+	if total < 1 || total > PartitionsMax {
+		panic(fmt.Sprintf("%d partitions of topic %d", total, number))
+	}
 	body := binary.AppendUvarint(nil, number)
 	return metastore.AppendEffect(dst, metastore.EffectPartitionsAdded, binary.AppendUvarint(body, uint64(total)))
 }
@@ -219,8 +253,11 @@ func (s *State) applyPartitions(d *metastore.Decoder) error {
 }
 
 // AppendProducerIDs appends the effect that gives its writer count producer ids,
-// at least one. Its outcome is the first (int64); they are consecutive.
+// at least one. Its outcome is the first (int64); they are consecutive. It panics on less.
 func AppendProducerIDs(dst []byte, count int64) []byte {
+	if count < 1 {
+		panic(fmt.Sprintf("%d producer ids", count))
+	}
 	return metastore.AppendEffect(dst, metastore.EffectProducerIDs, binary.AppendUvarint(nil, uint64(count)))
 }
 
