@@ -1,0 +1,311 @@
+package wire
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Conn is one client connection. Up to three goroutines serve it: one reads
+// frames (read.go), one takes requests in order (handle.go), and from the first
+// overlapping request on one waits for their answers and writes them (handle.go).
+type Conn struct {
+	server *Server
+	nc     net.Conn
+
+	// draining is done when no further request is to be started.
+	draining context.Context
+	// cutOff ends when the server gives the connection up, whatever is in flight.
+	cutOff    context.Context
+	cutCancel context.CancelFunc
+	// gone is a child of it that also ends when the client has left.
+	gone       context.Context
+	goneCancel context.CancelFunc
+
+	closed        atomic.Bool // by us, for good: nothing more is started or written
+	authenticated atomic.Bool
+
+	slots    chan struct{} // one for each request in flight
+	bytes    *semaphore.Weighted
+	queue    chan *Request // read, not started; never full: slots bound it
+	pending  chan *Request // started, not answered; made by the first
+	answered sync.WaitGroup
+
+	// Owned by the reading goroutine until it closes queue.
+	prefix  [4]byte
+	trusted int   // bytes that a frame is given room for before they arrive
+	refused error // what ended the reading, if it is the client's fault
+
+	// Owned by whichever goroutine answers: the handling one while nothing is pending.
+	slices  [][]byte
+	writing net.Buffers
+
+	// Owned by the handling goroutine.
+	clientID string
+
+	mu struct {
+		sync.Mutex
+		value           any
+		softwareName    string
+		softwareVersion string
+	}
+}
+
+const (
+	// frameBytesTrusted is the room that a connection's first frame is given
+	// before its bytes arrive. Later ones are given as much as the connection
+	// has delivered before.
+	frameBytesTrusted = 64 << 10
+	// frameGrowth is by what a frame grows when its room is full.
+	frameGrowth = 4
+	// progressBytes is what must move within a read or write timeout.
+	progressBytes = 64 << 10
+	// clientNameBytesMax bounds what is remembered of a client's names.
+	clientNameBytesMax = 256
+)
+
+func newConn(s *Server, nc net.Conn, draining context.Context) *Conn {
+	c := &Conn{
+		server:   s,
+		nc:       nc,
+		draining: draining,
+		slots:    make(chan struct{}, s.limits.ConnRequestsInFlightMax),
+		bytes:    semaphore.NewWeighted(s.limits.ConnBytesInFlightMax),
+		queue:    make(chan *Request, s.limits.ConnRequestsInFlightMax),
+		trusted:  frameBytesTrusted,
+	}
+	c.cutOff, c.cutCancel = context.WithCancel(context.Background())
+	c.gone, c.goneCancel = context.WithCancel(c.cutOff)
+	return c
+}
+
+// RemoteAddr is the client's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// Listener is the name of the listener that the client came through.
+func (c *Conn) Listener() string { return c.server.cfg.Listener }
+
+// Done is closed when the connection is gone: the client left, or it was closed.
+func (c *Conn) Done() <-chan struct{} { return c.gone.Done() }
+
+// Context ends when the connection is gone.
+func (c *Conn) Context() context.Context { return c.gone }
+
+// Draining is closed when the server stops: what waits for something to happen
+// (a long poll) should answer now.
+func (c *Conn) Draining() <-chan struct{} { return c.draining.Done() }
+
+// SetAuthenticated lifts the limits that hold before authentication.
+func (c *Conn) SetAuthenticated() { c.authenticated.Store(true) }
+
+// Software is what the client said of itself in ApiVersions, cut to 256 bytes; empty before it.
+func (c *Conn) Software() (name, version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.softwareName, c.mu.softwareVersion
+}
+
+// Value returns what SetValue stored last: the handlers' own state of the connection.
+func (c *Conn) Value() any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.value
+}
+
+// SetValue stores the handlers' own state of the connection.
+func (c *Conn) SetValue(v any) {
+	c.mu.Lock()
+	c.mu.value = v
+	c.mu.Unlock()
+}
+
+// serve runs the connection until both sides are done with it.
+func (c *Conn) serve() {
+	var handling sync.WaitGroup
+	handling.Go(c.handleRequests)
+	err := c.readRequests()
+	switch {
+	case errors.Is(err, errDraining):
+	case errors.Is(err, errRefused):
+		c.refused = err // closed once what came before has been answered
+	default:
+		c.goneCancel()
+		if !isHangUp(err) && !c.closed.Load() {
+			c.server.log.Info("connection lost", "client", c.RemoteAddr().String(), "error", err)
+		}
+	}
+	close(c.queue)
+	handling.Wait()
+	c.close()
+}
+
+// close ends the connection at once. Its requests in flight come to their end
+// unseen by the client.
+func (c *Conn) close() {
+	if c.closed.Swap(true) {
+		return
+	}
+	c.cutCancel()
+	c.nc.Close()
+}
+
+// drain makes the reading goroutine look at the draining context.
+func (c *Conn) drain() { c.nc.SetReadDeadline(time.Unix(1, 0)) }
+
+var (
+	errDraining = errors.New("the server is stopping")
+	errRefused  = errors.New("refused")
+	errIdle     = errors.New("idle for too long")
+)
+
+func isHangUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, errIdle)
+}
+
+// readRequests reads frames into the queue until the client stops, or has to.
+func (c *Conn) readRequests() error {
+	for {
+		n, err := c.readPrefix()
+		if err != nil {
+			return err
+		}
+		r := &Request{Conn: c, charged: min(frameCost(n), c.server.limits.ServerBytesInFlightMax)}
+		if err := c.admit(r); err != nil {
+			return err
+		}
+		if r.Frame, err = c.readFrame(n); err != nil {
+			c.dismiss(r)
+			return err
+		}
+		r.read = time.Now()
+		c.queue <- r
+	}
+}
+
+// readPrefix waits for the next frame and returns its length.
+func (c *Conn) readPrefix() (int, error) {
+	limits := &c.server.limits
+	for at := 0; at < len(c.prefix); {
+		c.nc.SetReadDeadline(time.Now().Add(limits.IdleTimeout))
+		if c.draining.Err() != nil { // after the deadline was set: drain sets it too
+			return 0, errDraining
+		}
+		n, err := c.nc.Read(c.prefix[at:])
+		at += n
+		if err == nil || at == len(c.prefix) {
+			continue
+		}
+		switch {
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, err
+		case c.draining.Err() != nil:
+			return 0, errDraining
+		case at > 0 || len(c.slots) == 0:
+			return 0, errIdle
+		}
+	}
+	n := int(int32(binary.BigEndian.Uint32(c.prefix[:])))
+	frameMax := limits.FrameBytesMax
+	if c.server.cfg.AuthenticationRequired && !c.authenticated.Load() {
+		frameMax = limits.FrameBytesUnauthenticatedMax
+	}
+	if n < headerBytes || n > frameMax {
+		return 0, fmt.Errorf("%w: a frame of %d bytes: must have %d to %d", errRefused, n, headerBytes, frameMax)
+	}
+	return n, nil
+}
+
+// admit waits until the request's frame may be read.
+func (c *Conn) admit(r *Request) error {
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.draining.Done():
+		return errDraining
+	case <-c.gone.Done():
+		return c.gone.Err()
+	}
+	if err := c.bytes.Acquire(c.gone, min(r.charged, c.server.limits.ConnBytesInFlightMax)); err != nil {
+		<-c.slots
+		return err
+	}
+	if err := c.server.bytes.Acquire(c.gone, r.charged); err != nil {
+		c.bytes.Release(min(r.charged, c.server.limits.ConnBytesInFlightMax))
+		<-c.slots
+		return err
+	}
+	c.server.stats.requests.Add(1)
+	c.server.stats.bytes.Add(r.charged)
+	return nil
+}
+
+// dismiss gives back what admit took.
+func (c *Conn) dismiss(r *Request) {
+	c.server.stats.requests.Add(-1)
+	c.server.stats.bytes.Add(-r.charged)
+	c.server.bytes.Release(r.charged)
+	c.bytes.Release(min(r.charged, c.server.limits.ConnBytesInFlightMax))
+	<-c.slots
+}
+
+// readFrame reads the n bytes of a frame. Its room grows as they arrive.
+func (c *Conn) readFrame(n int) (*Frame, error) {
+	pool := &c.server.frames
+	f := pool.get(min(n, c.trusted))
+	moved := progressBytes
+	for f.size < n {
+		if f.size == len(f.room) {
+			g := pool.get(min(n, frameGrowth*f.size))
+			g.size = copy(g.room, f.room)
+			f.Release()
+			f = g
+		}
+		if moved >= progressBytes {
+			moved = 0
+			c.nc.SetReadDeadline(time.Now().Add(c.server.limits.ReadTimeout))
+			if c.draining.Err() != nil {
+				f.Release()
+				return nil, errDraining
+			}
+		}
+		got, err := c.nc.Read(f.room[f.size:min(n, len(f.room))])
+		f.size += got
+		moved += got
+		if err != nil && f.size < n {
+			f.Release()
+			if c.draining.Err() != nil {
+				err = errDraining
+			}
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		if err := c.checkEarly(f, n); err != nil {
+			f.Release()
+			return nil, err
+		}
+	}
+	c.trusted = max(c.trusted, n)
+	return f, nil
+}
+
+// checkEarly refuses a large frame that isn't Produce before the rest of it is read.
+func (c *Conn) checkEarly(f *Frame, n int) error {
+	const headerBytesMax = 64 << 10
+	if f.size < 2 || n <= c.server.limits.BodyBytesMax+headerBytesMax {
+		return nil
+	}
+	if key := int16(binary.BigEndian.Uint16(f.Bytes())); key != KeyProduce {
+		return fmt.Errorf("%w: request %d in a frame of %d bytes: %w", errRefused, key, n, errBodySize)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// produceMessage is a decoded Produce request whose slices are reused. kmsg's
+// own decoder makes a slice for every topic and a string for its name; this one
+// makes one string for all names. Unknown tagged fields are left out.
+type produceMessage struct {
+	request    kmsg.ProduceRequest
+	partitions []kmsg.ProduceRequestTopicPartition // of all topics
+	nameBytes  int                                 // what the names of the last request took
+}
+
+// Bounds of what is kept for reuse.
+const (
+	produceElementsKept  = 16 << 10
+	produceNameBytesKept = 16 << 10
+)
+
+var produceMessages = sync.Pool{New: func() any { return new(produceMessage) }}
+
+func getProduceMessage() *produceMessage { return produceMessages.Get().(*produceMessage) }
+
+// release gives the message up for reuse. Nothing in it may be used any more.
+func (m *produceMessage) release() {
+	if cap(m.partitions) > produceElementsKept || cap(m.request.Topics) > produceElementsKept {
+		return
+	}
+	m.nameBytes = min(m.nameBytes, produceNameBytesKept)
+	// What is kept holds no reference to the frame, so that only its pool does.
+	clear(m.partitions)
+	clear(m.request.Topics)
+	m.request.TransactionID = nil
+	produceMessages.Put(m)
+}
+
+// decode reads a body that the guard has accepted.
+func (m *produceMessage) decode(version int16, body []byte) {
+	d := decoder{b: body, flexible: version >= 9}
+	r := &m.request
+	topics := r.Topics[:0]
+	*r = kmsg.ProduceRequest{Version: version}
+	if version >= 3 {
+		if b := d.nullable(kindString); b != nil {
+			id := string(b)
+			r.TransactionID = &id
+		}
+	}
+	r.Acks = int16(d.int(2))
+	r.TimeoutMillis = int32(d.int(4))
+
+	var names strings.Builder
+	m.partitions = m.partitions[:0]
+	for range d.arrayLen() {
+		var topic kmsg.ProduceRequestTopic
+		if version <= 12 {
+			b := d.nullable(kindString)
+			if names.Cap() == 0 {
+				names.Grow(max(len(b), m.nameBytes))
+			}
+			names.Write(b)
+			topic.Topic = names.String()[names.Len()-len(b):]
+		} else {
+			copy(topic.TopicID[:], d.take(16))
+		}
+		first := len(m.partitions)
+		for range d.arrayLen() {
+			m.partitions = append(m.partitions, kmsg.ProduceRequestTopicPartition{
+				Partition: int32(d.int(4)),
+				Records:   d.nullable(kindBytes),
+			})
+			d.skipTags()
+		}
+		d.skipTags()
+		// If the slice moves, earlier topics keep the one that they point into.
+		topic.Partitions = m.partitions[first:len(m.partitions):len(m.partitions)]
+		topics = append(topics, topic)
+	}
+	r.Topics = topics
+	m.nameBytes = names.Len()
+}
+
+// decoder reads what the guard has walked: it can't run short.
+type decoder struct {
+	b        []byte
+	flexible bool
+}
+
+func (d *decoder) take(n int) []byte {
+	b := d.b[:n:n]
+	d.b = d.b[n:]
+	return b
+}
+
+// int reads a big-endian integer of 2 or 4 bytes.
+func (d *decoder) int(width int) int {
+	b := d.take(width)
+	if width == 2 {
+		return int(int16(binary.BigEndian.Uint16(b)))
+	}
+	return int(int32(binary.BigEndian.Uint32(b)))
+}
+
+func (d *decoder) uvarint() int {
+	u, n := binary.Uvarint(d.b)
+	d.b = d.b[n:]
+	return int(u)
+}
+
+// nullable reads a string or bytes; nil is null.
+func (d *decoder) nullable(k kind) []byte {
+	var n int
+	switch {
+	case d.flexible:
+		n = d.uvarint() - 1
+	case k == kindString:
+		n = d.int(2)
+	default:
+		n = d.int(4)
+	}
+	if n < 0 {
+		return nil
+	}
+	return d.take(n)
+}
+
+func (d *decoder) arrayLen() int {
+	if d.flexible {
+		return d.uvarint() - 1
+	}
+	return d.int(4)
+}
+
+func (d *decoder) skipTags() {
+	if !d.flexible {
+		return
+	}
+	for range d.uvarint() {
+		d.uvarint()
+		d.take(d.uvarint())
+	}
+}
