@@ -21,12 +21,13 @@ const (
 // Dump writes what a segment holds in words, with its records if asked for. It
 // shows all that can be read of a damaged one, and then returns the first damage.
 func Dump(w io.Writer, b []byte, records bool) error {
-	s, err := Parse(b)
-	if err != nil {
-		return err
-	}
 	d := dumper{w: bufio.NewWriter(w), records: records}
-	d.segment(s)
+	if s, err := Parse(b); err == nil {
+		d.segment(s)
+	} else {
+		d.damaged(err)
+		d.remains(b)
+	}
 	return errors.Join(d.w.Flush(), d.damage)
 }
 
@@ -56,12 +57,32 @@ func (d *dumper) segment(s *Segment) {
 	d.printf("flush     %d\n", s.Flush)
 	d.printf("written   %s\n", showTime(s.Written))
 	d.printf("size      %d bytes, the footer at %d\n", s.Size, s.FooterAt)
-	d.printf("holds     %d runs, %d batches, %d fates\n", len(s.Runs), batches, len(s.Fates))
+	d.printf("holds     %s, %s, %s\n", count(len(s.Runs), "run", "runs"), count(batches, "batch", "batches"), count(len(s.Fates), "fate", "fates"))
 	for _, fate := range s.Fates {
 		d.printf("fate      journal %#x: entry %d got version %d\n", fate.Journal, fate.Number, fate.Version)
 	}
 	for i := range s.Runs {
 		d.run(s, &s.Runs[i])
+	}
+}
+
+// remains shows what a segment without its footer still tells: its id, and the
+// batches from the first on, up to one that is damaged.
+func (d *dumper) remains(b []byte) {
+	id, err := parseHeader(b)
+	if err != nil {
+		return
+	}
+	d.printf("segment   %v\n", id)
+	d.printf("size      %d bytes\n", len(b))
+	d.printf("footer    DAMAGED: %v\n", d.damage)
+	for at := headerSize; at < len(b); {
+		h, data, _, err := batch.Next(b[at:])
+		if err != nil {
+			return
+		}
+		d.batch(int64(at), data)
+		at += h.Size()
 	}
 }
 
@@ -86,7 +107,7 @@ func (d *dumper) batch(position int64, b []byte) {
 		d.printf("  batch   %d bytes at %d: %v\n", len(b), position, err)
 		return
 	}
-	d.printf("  batch   %d bytes at %d: %d records, %v, %s", len(b), position, h.Records, h.Codec(), showTime(h.FirstTimestamp))
+	d.printf("  batch   %d bytes at %d: %s, %v, %s", len(b), position, count(int(h.Records), "record", "records"), h.Codec(), showTime(h.FirstTimestamp))
 	if h.MaxTimestamp != h.FirstTimestamp {
 		d.printf(" to %s", showTime(h.MaxTimestamp))
 	}
@@ -120,6 +141,13 @@ func (d *dumper) batch(position int64, b []byte) {
 		}
 		d.printf("\n")
 	}
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // showTime shows milliseconds as a time.
