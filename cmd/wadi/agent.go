@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/wadi-io/wadi/agent"
+	"github.com/wadi-io/wadi/agent/broker"
 )
 
 // agentFlags are the flags of every command that runs an agent.
@@ -71,6 +72,9 @@ func (p *program) agentConfig(ctx *cli.Context) (agent.Config, error) {
 	config.Settings = map[string]string{}
 	for name, setting := range p.layers.configs {
 		config.Settings[name] = setting.value
+	}
+	if _, err := broker.ParseSettings(config.Settings); err != nil {
+		return config, usagef("--config: %s", err)
 	}
 	return config, nil
 }

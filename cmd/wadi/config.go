@@ -2,8 +2,11 @@ package main
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/wadi-io/wadi/agent/broker"
 )
 
 type settingLine struct {
@@ -19,6 +22,7 @@ func (p *program) configCommand() *cli.Command {
 			"default. Takes the same flags as dev and agent. Prints settings that are set wrongly, too;\nit is those commands that refuse them.",
 		Flags: agentFlags(
 			dirFlag(), outputFlag(),
+			&cli.BoolFlag{Name: "all", Usage: "print the broker configs that are not set, too, where they have an effect"},
 			&cli.StringFlag{Name: "bucket", Usage: "see wadi agent"},
 			&cli.StringFlag{Name: "metastore", Usage: "see wadi agent"},
 			&cli.StringFlag{Name: "zone", Usage: "see wadi agent"},
@@ -54,7 +58,7 @@ func (p *program) settingLines(ctx *cli.Context) []settingLine {
 	var lines []settingLine
 	for _, f := range ctx.Command.Flags {
 		name := f.Names()[0]
-		if notSetting(name) || name == flagConfig || name == flagOutput {
+		if notSetting(name) || name == flagConfig || name == flagOutput || name == "all" {
 			continue
 		}
 		value := ctx.String(name)
@@ -65,7 +69,17 @@ func (p *program) settingLines(ctx *cli.Context) []settingLine {
 	}
 	sort.Slice(lines, func(i, j int) bool { return lines[i].Setting < lines[j].Setting })
 	var configs []settingLine
+	hidden := map[string]bool{}
+	for _, s := range broker.BrokerSettings() {
+		hidden[s.Name] = s.Sensitive()
+		if _, set := p.layers.configs[s.Name]; !set && ctx.Bool("all") && s.HasEffect() {
+			configs = append(configs, settingLine{flagConfig + " " + s.Name, strings.Trim(s.Default, "\x00"), "default"})
+		}
+	}
 	for name, setting := range p.layers.configs {
+		if hidden[name] {
+			setting.value = "(hidden)"
+		}
 		configs = append(configs, settingLine{flagConfig + " " + name, setting.value, setting.from})
 	}
 	sort.Slice(configs, func(i, j int) bool { return configs[i].Setting < configs[j].Setting })
