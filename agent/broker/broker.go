@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -124,6 +125,9 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	}
 	if b.deps.Log == nil {
 		b.deps.Log = slog.Default()
+	}
+	if b.deps.Random == nil {
+		b.deps.Random = rand.Reader
 	}
 	if b.deps.Term == nil {
 		b.deps.Term = context.Background()

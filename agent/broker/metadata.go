@@ -1,0 +1,224 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/wire"
+)
+
+// Metadata, versions 0–13 (topics by id from 10).
+//
+// Answers this agent, and of all topics, or of those asked for by name or id, the
+// partitions: leader, replicas and in-sync replicas are this agent, the leader epoch
+// is 0. A partition is never without a leader. An unknown name is created with
+// num.partitions partitions where auto.create.topics.enable, the request and the
+// name allow it, and is in the answer with its partitions.
+//
+// What differs from Apache Kafka:
+//   - An auto-created topic is there at once; Kafka first answers UNKNOWN_TOPIC_OR_PARTITION.
+//   - Kafka's internal topics don't exist and are not auto-created.
+//   - The replication factor is always 1: durability is the bucket's.
+//   - Topics come by name; one asked for twice comes once.
+
+// metadataAllVersionMin is the first version where no list of topics asks for all,
+// and an empty one for none; before it an empty one asks for all.
+const metadataAllVersionMin = 1
+
+func (b *Broker) handleMetadata(ctx context.Context, r *wire.Request) wire.Answer {
+	req := r.Message.(*kmsg.MetadataRequest)
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	node := kmsg.NewMetadataResponseBroker()
+	node.NodeID, node.Host, node.Port, node.Rack = b.cfg.NodeID, b.cfg.Host, b.cfg.Port, b.rack()
+	resp.Brokers = []kmsg.MetadataResponseBroker{node}
+	resp.ClusterID = &b.cfg.ClusterID
+	resp.ControllerID = b.cfg.NodeID
+	resp.AuthorizedOperations = notAsked
+	if req.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = clusterOperations
+	}
+	m := metadata{b: b, operations: notAsked, nodes: []int32{b.cfg.NodeID}}
+	if req.IncludeTopicAuthorizedOperations {
+		m.operations = topicOperations
+	}
+	if req.Topics == nil || req.Version < metadataAllVersionMin && len(req.Topics) == 0 {
+		m.all()
+	} else {
+		m.some(ctx, req)
+	}
+	resp.Topics = m.topics
+	return wire.Answer{Message: resp}
+}
+
+// metadata makes the topics of an answer.
+type metadata struct {
+	b          *Broker
+	operations int32
+	nodes      []int32 // this agent; shared by all partitions
+	topics     []kmsg.MetadataResponseTopic
+}
+
+func (m *metadata) all() {
+	var topics []*catalog.Topic
+	m.b.viewCatalog(func(s *catalog.State) { topics = s.Topics() })
+	m.topics = make([]kmsg.MetadataResponseTopic, 0, len(topics))
+	for _, t := range topics {
+		m.add(t)
+	}
+}
+
+// some answers the topics that a request names.
+func (m *metadata) some(ctx context.Context, req *kmsg.MetadataRequest) {
+	asked := distinct(req.Topics)
+	found := m.find(asked)
+	create := m.creatable(req, asked, found)
+	if unknown(found) > len(create) {
+		// Another agent may have created it just now.
+		refreshCtx, cancel := context.WithTimeout(ctx, refreshWaitMax)
+		if err := m.b.refreshCatalog(refreshCtx); err == nil {
+			found = m.find(asked)
+			create = m.creatable(req, asked, found)
+		}
+		cancel()
+	}
+	if len(create) > 0 {
+		m.b.createTopics(ctx, create, false)
+		m.finish(asked, found, create)
+	}
+	m.topics = make([]kmsg.MetadataResponseTopic, 0, len(asked))
+	for i, t := range found {
+		switch {
+		case t.topic != nil:
+			m.add(t.topic)
+		case t.err != nil:
+			m.refuse(asked[i], codeOf(t.err))
+		case asked[i].Topic == nil:
+			m.refuse(asked[i], wire.CodeUnknownTopicID)
+		default:
+			m.refuse(asked[i], wire.CodeUnknownTopicOrPartition)
+		}
+	}
+}
+
+// askedTopic is what is known of a topic that a request names; nothing: it is unknown.
+type askedTopic struct {
+	topic *catalog.Topic
+	err   error
+}
+
+// distinct leaves out topics that were named before.
+func distinct(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
+	if len(topics) < 2 {
+		return topics
+	}
+	names := make(map[string]struct{}, len(topics))
+	ids := map[[16]byte]struct{}{}
+	kept := topics[:0]
+	for _, t := range topics {
+		var seen bool
+		if t.Topic != nil {
+			_, seen = names[*t.Topic]
+			names[*t.Topic] = struct{}{}
+		} else {
+			_, seen = ids[t.TopicID]
+			ids[t.TopicID] = struct{}{}
+		}
+		if !seen {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// unknown counts the topics of which nothing is known.
+func unknown(found []askedTopic) int {
+	n := 0
+	for _, t := range found {
+		if t.topic == nil && t.err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// find looks the topics up.
+func (m *metadata) find(asked []kmsg.MetadataRequestTopic) []askedTopic {
+	found := make([]askedTopic, len(asked))
+	m.b.viewCatalog(func(s *catalog.State) {
+		for i := range asked {
+			if asked[i].Topic == nil {
+				found[i].topic = s.ByID(asked[i].TopicID)
+				continue
+			}
+			if found[i].topic = s.Topic(*asked[i].Topic); found[i].topic == nil {
+				found[i].err = checkTopicName(*asked[i].Topic)
+			}
+		}
+	})
+	return found
+}
+
+// creatable returns the topics that are to be created.
+func (m *metadata) creatable(req *kmsg.MetadataRequest, asked []kmsg.MetadataRequestTopic, found []askedTopic) []*newTopic {
+	if !m.b.cfg.Settings.Bool("auto.create.topics.enable") || req.Version >= 4 && !req.AllowAutoTopicCreation {
+		return nil
+	}
+	var create []*newTopic
+	for i, t := range found {
+		if t.topic == nil && t.err == nil && asked[i].Topic != nil && !internalTopic(*asked[i].Topic) {
+			create = append(create, &newTopic{name: *asked[i].Topic, partitions: m.b.partitionsDefault()})
+		}
+	}
+	return create
+}
+
+// finish puts what was created, by us or meanwhile by others, among the found ones.
+func (m *metadata) finish(asked []kmsg.MetadataRequestTopic, found []askedTopic, created []*newTopic) {
+	byName := make(map[string]*newTopic, len(created))
+	for _, n := range created {
+		byName[n.name] = n
+	}
+	for i := range found {
+		if asked[i].Topic == nil {
+			continue
+		}
+		n := byName[*asked[i].Topic]
+		if n == nil {
+			continue
+		}
+		found[i] = askedTopic{topic: n.topic, err: n.err}
+		if codeOf(n.err) == wire.CodeTopicAlreadyExists {
+			found[i] = askedTopic{topic: m.b.topic(n.name)}
+		}
+	}
+}
+
+func (m *metadata) add(t *catalog.Topic) {
+	topic := kmsg.NewMetadataResponseTopic()
+	topic.Topic = &t.Name
+	topic.TopicID = t.ID
+	topic.IsInternal = internalTopic(t.Name)
+	topic.AuthorizedOperations = m.operations
+	topic.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)
+	for i := range topic.Partitions {
+		p := &topic.Partitions[i]
+		p.Default()
+		p.Partition = int32(i)
+		p.Leader, p.LeaderEpoch = m.b.cfg.NodeID, leaderEpoch
+		p.Replicas, p.ISR = m.nodes, m.nodes
+	}
+	m.topics = append(m.topics, topic)
+}
+
+func (m *metadata) refuse(asked kmsg.MetadataRequestTopic, code int16) {
+	topic := kmsg.NewMetadataResponseTopic()
+	topic.ErrorCode = code
+	topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+	topic.AuthorizedOperations = notAsked
+	m.topics = append(m.topics, topic)
+}
+
+// partitionsDefault is the number of partitions of a topic for which nobody chose it.
+func (b *Broker) partitionsDefault() int32 { return int32(b.cfg.Settings.Int64("num.partitions")) }

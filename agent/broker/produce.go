@@ -1,0 +1,306 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire"
+	"github.com/wadi-io/wadi/wire/batch"
+)
+
+// Produce, versions 0–13 (topics by id from 13; 0–2 are refused).
+//
+// Each partition brings one record batch of format 2. A batch is checked (topic,
+// size, CRC, counts, codec, timestamps; keys where the topic is compacted) and
+// enters the ingest buffer in the order in which the requests of the connection
+// were read; the answer waits until it is durable and ordered.
+//
+// What differs from Apache Kafka:
+//   - acks 1 and −1 are the same; TimeoutMillis is not looked at: the answer
+//     comes when the outcome is certain, or the connection closes.
+//   - Versions 0 to 2 get UNSUPPORTED_FOR_MESSAGE_FORMAT; Kafka closes the connection.
+//   - A batch is stored as it came: compression.type is not acted on, and timestamps are
+//     judged by the batch's header, which the producer wrote. Offset deltas and sizes
+//     of single records are not looked at.
+//   - A partition that comes twice in a request is appended to twice, in order.
+//   - Transactional batches get INVALID_TXN_STATE: there are no transactions yet.
+//   - Sequences are judged by GUARDS 6 and 7: an unknown producer begins with 0.
+
+// refreshWaitMax bounds the wait for the catalog before a topic is called unknown.
+const refreshWaitMax = 5 * time.Second
+
+// recordErrorsMax bounds the records that an answer names as the cause of an error.
+const recordErrorsMax = 1000
+
+// leaderEpoch is every partition's, for ever.
+const leaderEpoch = 0
+
+// produceVersionMin is the first version that speaks of record batches of format 2.
+const produceVersionMin = 3
+
+// zstdVersionMin is the first version whose clients know zstd.
+const zstdVersionMin = 7
+
+// topicIDVersionMin is the first version that names topics by id.
+const topicIDVersionMin = 13
+
+// produce is one request on its way.
+type produce struct {
+	b        *Broker
+	req      *kmsg.ProduceRequest
+	resp     *kmsg.ProduceResponse
+	batches  []ingest.Batch
+	places   []*kmsg.ProduceResponseTopicPartition // of batches, in their order
+	sub      *ingest.Submission
+	refused  error // the first partition's, where acks=0 leaves nobody to tell
+	closeErr error // nothing can be answered
+}
+
+// startProduce checks a request's batches and enters them into the buffer.
+func (b *Broker) startProduce(ctx context.Context, r *wire.Request) func(ctx context.Context) wire.Answer {
+	p := &produce{b: b, req: r.Message.(*kmsg.ProduceRequest)}
+	p.resp = &kmsg.ProduceResponse{Version: p.req.Version}
+	p.check(ctx)
+	if len(p.batches) > 0 {
+		p.sub, p.closeErr = b.deps.Ingest.Append(ctx, p.batches, r.Conn.Done())
+	}
+	return p.wait
+}
+
+// check fills the answer with what can be refused at once, and batches with the rest.
+func (p *produce) check(ctx context.Context) {
+	partitions := 0
+	for i := range p.req.Topics {
+		partitions += len(p.req.Topics[i].Partitions)
+	}
+	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
+	p.batches = make([]ingest.Batch, 0, partitions)
+	p.places = make([]*kmsg.ProduceResponseTopicPartition, 0, partitions)
+	all := make([]kmsg.ProduceResponseTopicPartition, partitions)
+
+	topics, unknown := p.topics(ctx)
+	whole := p.checkWhole()
+	now := p.b.now()
+	for i := range p.req.Topics {
+		in, out := &p.req.Topics[i], &p.resp.Topics[i]
+		out.Topic, out.TopicID = in.Topic, in.TopicID
+		out.Partitions, all = all[:len(in.Partitions):len(in.Partitions)], all[len(in.Partitions):]
+		var config *produceConfig
+		if topics[i] != nil {
+			config = p.b.topics.produce(topics[i])
+		}
+		for j := range in.Partitions {
+			answer := &out.Partitions[j]
+			answer.Default()
+			answer.Partition, answer.BaseOffset = in.Partitions[j].Partition, -1
+			err := whole
+			if err == nil && topics[i] == nil {
+				err = unknown
+			}
+			if err == nil {
+				err = p.take(topics[i], config, &in.Partitions[j], answer, now)
+			}
+			if err != nil {
+				p.refuse(answer, err)
+			}
+		}
+	}
+}
+
+// checkWhole returns what the request as a whole is refused for.
+func (p *produce) checkWhole() error {
+	switch {
+	case p.req.Version < produceVersionMin:
+		return refuse(wire.CodeUnsupportedForMessageFormat, "Produce requests before version %d carry formats of records that are not stored.", produceVersionMin)
+	case p.req.TransactionID != nil:
+		return refuse(wire.CodeInvalidTxnState, "Transactions are not served yet.")
+	case p.req.Acks < -1 || p.req.Acks > 1:
+		return refuse(wire.CodeInvalidRequiredAcks, "acks is %d; it can be -1, 0 or 1", p.req.Acks)
+	}
+	return nil
+}
+
+// topics returns the topics of the request, nil for those that are unknown, and
+// what the unknown ones are refused with. The catalog is read once more before a
+// topic is called unknown: another agent may have created it just now.
+func (p *produce) topics(ctx context.Context) (topics []*catalog.Topic, unknown error) {
+	topics = make([]*catalog.Topic, len(p.req.Topics))
+	find := func(s *catalog.State) {
+		unknown = nil
+		for i := range p.req.Topics {
+			if p.req.Version >= topicIDVersionMin {
+				topics[i] = s.ByID(p.req.Topics[i].TopicID)
+			} else {
+				topics[i] = s.Topic(p.req.Topics[i].Topic)
+			}
+			if topics[i] == nil {
+				unknown = p.unknownTopic()
+			}
+		}
+	}
+	p.b.viewCatalog(find)
+	if unknown != nil {
+		refreshCtx, cancel := context.WithTimeout(ctx, refreshWaitMax)
+		defer cancel()
+		if err := p.b.refreshCatalog(refreshCtx); err != nil {
+			return topics, fmt.Errorf("%w: %w", errUnconfirmed, err)
+		}
+		p.b.viewCatalog(find)
+	}
+	return topics, unknown
+}
+
+func (p *produce) unknownTopic() error {
+	if p.req.Version >= topicIDVersionMin {
+		return refuse(wire.CodeUnknownTopicID, "This server does not host this topic ID.")
+	}
+	return refuse(wire.CodeUnknownTopicOrPartition, "This server does not host this topic-partition.")
+}
+
+// take checks one partition's batch and puts it among the batches.
+func (p *produce) take(t *catalog.Topic, c *produceConfig, in *kmsg.ProduceRequestTopicPartition, answer *kmsg.ProduceResponseTopicPartition, now int64) error {
+	if in.Partition < 0 || in.Partition >= t.Partitions {
+		return refuse(wire.CodeUnknownTopicOrPartition, "Topic %s has %d partitions.", t.Name, t.Partitions)
+	}
+	h, err := checkBatch(in.Records, p.req.Version, c, now)
+	if err != nil {
+		return err
+	}
+	if c.keyed {
+		if err := p.b.checkKeys(in.Records, h, answer); err != nil {
+			return err
+		}
+	}
+	if c.logAppendTime {
+		batch.SetLogAppendTime(in.Records, now)
+		if h, err = batch.Parse(in.Records); err != nil {
+			return err
+		}
+	}
+	batch.SetLeaderEpoch(in.Records, leaderEpoch)
+	p.batches = append(p.batches, ingest.Batch{
+		Partition: shard.PartitionID{Topic: t.Number, Index: in.Partition},
+		Topic:     t.ID,
+		Shard:     t.Shard(in.Partition, p.b.cfg.Shards),
+		Header:    h,
+		Bytes:     in.Records,
+	})
+	p.places = append(p.places, answer)
+	return nil
+}
+
+// checkBatch holds the rules for what a partition brings, in Kafka's order.
+func checkBatch(b []byte, version int16, c *produceConfig, now int64) (batch.Header, error) {
+	if len(b) == 0 {
+		return batch.Header{}, refuse(wire.CodeInvalidRecord, "Produce requests with version %d must have at least one record batch per partition", version)
+	}
+	h, err := batch.Parse(b)
+	switch {
+	case err != nil:
+		return h, err
+	case h.Codec() == batch.Zstd && version < zstdVersionMin:
+		return h, refuse(wire.CodeUnsupportedCompressionType, "Produce requests with version %d are not allowed to use ZStandard compression", version)
+	case h.Size() < len(b):
+		return h, refuse(wire.CodeInvalidRecord, "Produce requests with version %d are only allowed to contain exactly one record batch per partition", version)
+	case h.BaseOffset != 0:
+		return h, refuse(wire.CodeInvalidRecord, "The baseOffset of the record batch should be 0, but it is %d", h.BaseOffset)
+	case int64(h.Size()) > c.batchBytesMax:
+		return h, refuse(wire.CodeMessageTooLarge, "The record batch size is %d bytes which exceeds the maximum configured value of %d.", h.Size(), c.batchBytesMax)
+	}
+	if h, err = batch.Check(b); err != nil {
+		return h, err
+	}
+	if h.Transactional() {
+		return h, refuse(wire.CodeInvalidTxnState, "Transactions are not served yet.")
+	}
+	return h, checkTimestamps(h, c, now)
+}
+
+// checkTimestamps judges the batch's first and largest timestamp; −1 is none.
+func checkTimestamps(h batch.Header, c *produceConfig, now int64) error {
+	if c.logAppendTime {
+		return nil
+	}
+	for _, ts := range [...]int64{h.FirstTimestamp, h.MaxTimestamp} {
+		if ts >= 0 && (now-ts > c.beforeMaxMs || ts-now > c.afterMaxMs) {
+			return refuse(wire.CodeInvalidTimestamp, "Timestamp %d is out of range. The timestamp should lie at most %d ms before and %d ms after %d.",
+				ts, c.beforeMaxMs, c.afterMaxMs, now)
+		}
+	}
+	return nil
+}
+
+// checkKeys looks for records without a key, which a compacted topic can't take.
+func (b *Broker) checkKeys(records []byte, h batch.Header, answer *kmsg.ProduceResponseTopicPartition) error {
+	index := int32(0)
+	for r, err := range batch.Records(records, b.cfg.Limits.DecompressedBytesMax) {
+		if err != nil {
+			return err
+		}
+		if r.Key == nil && len(answer.ErrorRecords) < recordErrorsMax {
+			e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+			e.RelativeOffset = index
+			e.ErrorMessage = kmsg.StringPtr("Compacted topic cannot accept message without key.")
+			answer.ErrorRecords = append(answer.ErrorRecords, e)
+		}
+		index++
+	}
+	if n := len(answer.ErrorRecords); n > 0 {
+		return refuse(wire.CodeInvalidRecord, "One or more records have been rejected due to %d record errors in total.", n)
+	}
+	return nil
+}
+
+// refuse answers one partition with an error.
+func (p *produce) refuse(answer *kmsg.ProduceResponseTopicPartition, err error) {
+	answer.ErrorCode, answer.ErrorMessage = codeOf(err), messageOf(err)
+	if errors.Is(err, ingest.ErrPartitionClosed) && p.req.Version >= topicIDVersionMin {
+		answer.ErrorCode = wire.CodeUnknownTopicID
+	}
+	if p.refused == nil {
+		p.refused = fmt.Errorf("partition %d: %w", answer.Partition, err)
+	}
+}
+
+// wait returns the answer once all batches have one.
+func (p *produce) wait(ctx context.Context) wire.Answer {
+	if p.closeErr == nil && p.sub != nil {
+		p.closeErr = p.results(ctx)
+	}
+	switch {
+	case p.closeErr != nil:
+		return wire.Answer{Close: fmt.Errorf("produce: %w", p.closeErr)}
+	case p.req.Acks == 0 && p.refused != nil:
+		// As in Kafka: the only way to tell a client that expects no answer.
+		return wire.Answer{Close: fmt.Errorf("produce with acks=0: %w", p.refused)}
+	case p.req.Acks == 0:
+		return wire.Answer{None: true}
+	}
+	return wire.Answer{Message: p.resp}
+}
+
+// results fills in what became of the batches. An error says that the connection must close.
+func (p *produce) results(ctx context.Context) error {
+	results, err := p.sub.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		r, answer := &results[i], p.places[i]
+		if errors.Is(r.Err, ingest.ErrUnknown) {
+			return r.Err // I5: no answer is true (GUARDS 9)
+		}
+		answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = r.BaseOffset, r.LogAppendTime, r.LogStart
+		if r.Err != nil {
+			p.refuse(answer, r.Err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package broker
+
+// topicSettings are the topic configs of Apache Kafka 4.2, without its internal one.
+var topicSettings = []Setting{
+	{"cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete: records older or beyond retention go. compact: the last record of each key stays; records without a key are refused. Both, or neither: records stay for ever. Nothing is deleted or compacted yet."},
+	{"compression.gzip.level", integer, "-1", either(between(1, 9), between(-1, -1)), producerCodec, ""},
+	{"compression.lz4.level", integer, "9", between(1, 17), producerCodec, ""},
+	{"compression.type", text, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), producerCodec, ""},
+	{"compression.zstd.level", integer, "3", between(-131072, 22), producerCodec, ""},
+	{"delete.retention.ms", long, "86400000", atLeast(0), noCompaction, ""},
+	{"file.delete.delay.ms", long, "60000", atLeast(0), noFiles, ""},
+	{"flush.messages", long, "9223372036854775807", atLeast(1), noFiles, ""},
+	{"flush.ms", long, "9223372036854775807", atLeast(0), noFiles, ""},
+	{"follower.replication.throttled.replicas", list, "", throttledReplicas, noReplicas, ""},
+	{"index.interval.bytes", integer, "4096", atLeast(0), noFiles, ""},
+	{"leader.replication.throttled.replicas", list, "", throttledReplicas, noReplicas, ""},
+	{"local.retention.bytes", long, "-2", atLeast(-2), noTiers, ""},
+	{"local.retention.ms", long, "-2", atLeast(-2), noTiers, ""},
+	{"max.compaction.lag.ms", long, "9223372036854775807", atLeast(1), noCompaction, ""},
+	{"max.message.bytes", integer, "1048588", atLeast(0), acted, "The largest record batch that is taken, as it was sent (after compression)."},
+	{"message.timestamp.after.max.ms", long, "3600000", atLeast(0), acted, "How far a record's timestamp may lie after the agent's clock; a batch with a later one is refused. Only where message.timestamp.type is CreateTime."},
+	{"message.timestamp.before.max.ms", long, "9223372036854775807", atLeast(0), acted, "How far a record's timestamp may lie before the agent's clock; a batch with an older one is refused. Only where message.timestamp.type is CreateTime."},
+	{"message.timestamp.type", text, "CreateTime", oneOf("CreateTime", "LogAppendTime"), acted, "CreateTime: a record keeps the time that its producer gave it. LogAppendTime: it gets the time of its append."},
+	{"min.cleanable.dirty.ratio", double, "0.5", between(0, 1), noCompaction, ""},
+	{"min.compaction.lag.ms", long, "0", atLeast(0), noCompaction, ""},
+	{"min.insync.replicas", integer, "1", atLeast(1), noReplicas, ""},
+	{"preallocate", boolean, "false", nil, noFiles, ""},
+	{"remote.log.copy.disable", boolean, "false", nil, noTiers, ""},
+	{"remote.log.delete.on.disable", boolean, "false", nil, noTiers, ""},
+	{"remote.storage.enable", boolean, "false", nil, noTiers, ""},
+	{"retention.bytes", long, "-1", nil, noCompaction, ""},
+	{"retention.ms", long, "604800000", atLeast(-1), noCompaction, ""},
+	{"segment.bytes", integer, "1073741824", atLeast(1048576), noFiles, ""},
+	{"segment.index.bytes", integer, "10485760", atLeast(4), noFiles, ""},
+	{"segment.jitter.ms", long, "0", atLeast(0), noFiles, ""},
+	{"segment.ms", long, "604800000", atLeast(1), noFiles, ""},
+	{"unclean.leader.election.enable", boolean, "false", nil, noReplicas, ""},
+}
+
+// synonym is a broker config that stands in for a topic config that is not set.
+type synonym struct {
+	name   string
+	factor int64 // its value times this is the topic config's, where it is a number
+}
+
+// topicSynonyms are the broker configs behind each topic config, first one first. A
+// topic config without any has its own default.
+var topicSynonyms = map[string][]synonym{
+	"cleanup.policy":                  {{"log.cleanup.policy", 1}},
+	"compression.gzip.level":          {{"compression.gzip.level", 1}},
+	"compression.lz4.level":           {{"compression.lz4.level", 1}},
+	"compression.type":                {{"compression.type", 1}},
+	"compression.zstd.level":          {{"compression.zstd.level", 1}},
+	"delete.retention.ms":             {{"log.cleaner.delete.retention.ms", 1}},
+	"file.delete.delay.ms":            {{"log.segment.delete.delay.ms", 1}},
+	"flush.messages":                  {{"log.flush.interval.messages", 1}},
+	"flush.ms":                        {{"log.flush.interval.ms", 1}, {"log.flush.scheduler.interval.ms", 1}},
+	"index.interval.bytes":            {{"log.index.interval.bytes", 1}},
+	"local.retention.bytes":           {{"log.local.retention.bytes", 1}},
+	"local.retention.ms":              {{"log.local.retention.ms", 1}},
+	"max.compaction.lag.ms":           {{"log.cleaner.max.compaction.lag.ms", 1}},
+	"max.message.bytes":               {{"message.max.bytes", 1}},
+	"message.timestamp.after.max.ms":  {{"log.message.timestamp.after.max.ms", 1}},
+	"message.timestamp.before.max.ms": {{"log.message.timestamp.before.max.ms", 1}},
+	"message.timestamp.type":          {{"log.message.timestamp.type", 1}},
+	"min.cleanable.dirty.ratio":       {{"log.cleaner.min.cleanable.ratio", 1}},
+	"min.compaction.lag.ms":           {{"log.cleaner.min.compaction.lag.ms", 1}},
+	"min.insync.replicas":             {{"min.insync.replicas", 1}},
+	"preallocate":                     {{"log.preallocate", 1}},
+	"retention.bytes":                 {{"log.retention.bytes", 1}},
+	"retention.ms":                    {{"log.retention.ms", 1}, {"log.retention.minutes", 60_000}, {"log.retention.hours", 3_600_000}},
+	"segment.bytes":                   {{"log.segment.bytes", 1}},
+	"segment.index.bytes":             {{"log.index.size.max.bytes", 1}},
+	"segment.jitter.ms":               {{"log.roll.jitter.ms", 1}, {"log.roll.jitter.hours", 3_600_000}},
+	"segment.ms":                      {{"log.roll.ms", 1}, {"log.roll.hours", 3_600_000}},
+	"unclean.leader.election.enable":  {{"unclean.leader.election.enable", 1}},
+}
