@@ -49,7 +49,7 @@ func homeTable() []home {
 		{"github.com/twmb/franz-go/pkg/kmsg", []string{"wire", "agent/broker"}, []string{"agent", "cmd"}},
 		{"github.com/twmb/franz-go/pkg/kbin", []string{"wire"}, nil},
 		{"github.com/twmb/franz-go/pkg/kerr", []string{"wire", "agent/broker", "cmd"}, []string{"agent"}},
-		{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd", "bench"}, []string{"agent"}},
+		{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd", "bench"}, []string{"wire", "agent"}},
 		{"github.com/twmb/franz-go/pkg/kadm", []string{"cmd", "bench"}, []string{"agent"}},
 		{"github.com/klauspost/compress", []string{"wire/batch"}, []string{"wire"}},
 		{"github.com/pierrec/lz4/v4", []string{"wire/batch"}, []string{"wire"}},
@@ -59,7 +59,7 @@ func homeTable() []home {
 		{"github.com/urfave/cli/v2", []string{"cmd"}, nil},
 		{"github.com/mattn/go-isatty", []string{"cmd"}, nil},
 		{"gopkg.in/yaml.v3", []string{"cmd"}, nil},
-		{"golang.org/x/sync", []string{"metastore", "agent", "compaction", "cmd", "bench"}, []string{"wire"}},
+		{"golang.org/x/sync", []string{"wire", "metastore", "agent", "compaction", "cmd", "bench"}, nil},
 		{"golang.org/x/sys", []string{"agent", "metastore", "wire", "cmd"}, nil},
 		{"golang.org/x/time", []string{"agent", "metastore", "compaction", "bench"}, nil},
 	}
