@@ -145,9 +145,18 @@ func (w *world) agent(options ...option) *testAgent {
 
 // produced makes a batch of n records by a producer (−1: none).
 func produced(partition int32, producer int64, epoch int16, first int32, n int) Batch {
-	records := make([]batch.Record, n)
-	for i := range records {
-		records[i] = batch.Record{Offset: int64(i), Timestamp: 1000, Value: fmt.Appendf(nil, "%d/%d", producer, int(first)+i)}
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprintf("%d/%d", producer, int(first)+i)
+	}
+	return valued(partition, producer, epoch, first, values...)
+}
+
+// valued makes a batch of records with these values.
+func valued(partition int32, producer int64, epoch int16, first int32, values ...string) Batch {
+	records := make([]batch.Record, len(values))
+	for i, v := range values {
+		records[i] = batch.Record{Offset: int64(i), Timestamp: 1000, Value: []byte(v)}
 	}
 	h := batch.Header{LeaderEpoch: -1, Magic: 2, ProducerID: producer, ProducerEpoch: epoch, BaseSequence: first, FirstTimestamp: 1000, MaxTimestamp: 1000}
 	if producer < 0 {
