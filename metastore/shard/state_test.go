@@ -30,10 +30,14 @@ func TestExtents_SplitAtVoid(t *testing.T) {
 	if got := j.state.Plan(p0, 7, 1, nil); got != nil {
 		t.Errorf("beyond the end: %+v", got)
 	}
-	// What was held in another flush's way: other partitions lie between, another segment follows.
-	j.append(1, flushOf(2, batch(NoProducer, 0, 0, 1)))
-	if got := j.state.Plan(p0, 0, 1<<20, nil); len(got) != 3 {
-		t.Errorf("%+v", got)
+	// The bytes go on, but in another segment: by its number, then by its term.
+	for i, term := range []metastore.Term{1, 2} {
+		b := batch(NoProducer, 0, 0, 1)
+		b.Position = 510 + int64(i)*b.Length
+		j.append(term, AppendFlush(nil, 2, []FlushBatch{b}))
+		if got := j.state.Plan(p0, 0, 1<<20, nil); len(got) != 3+i {
+			t.Errorf("%+v", got)
+		}
 	}
 }
 
