@@ -70,7 +70,7 @@ func Records(b []byte, decompressedBytesMax int) iter.Seq2[Record, error] {
 		}
 		previous := int32(-1)
 		for i := range h.Records {
-			r, delta, err := d.record(h)
+			r, delta, err := d.record(&h)
 			if err == nil && (delta <= previous || delta > h.LastOffsetDelta) {
 				err = fmt.Errorf("%w: offset delta %d after %d, the last being %d", ErrInvalid, delta, previous, h.LastOffsetDelta)
 			}
@@ -103,7 +103,7 @@ func (d *decoder) fail(what string) {
 }
 
 // record decodes one record and its offset delta.
-func (d *decoder) record(h Header) (Record, int32, error) {
+func (d *decoder) record(h *Header) (Record, int32, error) {
 	in := decoder{rest: d.bytes(d.int32("length"), "record")}
 	if d.fault != "" {
 		return Record{}, 0, fmt.Errorf("%w: its %s", ErrInvalid, d.fault)
@@ -148,6 +148,11 @@ func (d *decoder) headers() []RecordHeader {
 
 // varint reads a zigzag varint of up to 64 bits.
 func (d *decoder) varint(what string) int64 {
+	if len(d.rest) > 0 && d.rest[0] < 0x80 { // most are this short
+		v := d.rest[0]
+		d.rest = d.rest[1:]
+		return int64(v>>1) ^ -int64(v&1)
+	}
 	v, n := binary.Varint(d.rest)
 	if n <= 0 {
 		d.fail(what)
