@@ -46,7 +46,8 @@ func Next(b []byte) (h Header, batch, rest []byte, err error) {
 
 // Records iterates over the records of the batch that b begins with. The CRC is not
 // checked. Records that decompress to more than decompressedBytesMax bytes are
-// ErrTooLarge. After an error, which comes with a zero Record, nothing follows.
+// ErrTooLarge, as are zstd frames that want a window above it and 8 MiB (levels 20
+// to 22 ask for up to 128 MiB). After an error, which comes with a zero Record, nothing follows.
 //
 // The records must be as many as the header says, their offset deltas rising
 // (with holes, where compaction was) and none beyond the last offset delta.
