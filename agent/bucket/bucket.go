@@ -18,6 +18,7 @@ var (
 	ErrExists   = errors.New("the object exists already")
 	ErrNotFound = errors.New("the object does not exist")
 	ErrKey      = errors.New("not a key")
+	ErrRange    = errors.New("not a range")
 	// ErrConflict wraps ErrExists: the key holds other bytes than those that were put.
 	ErrConflict = fmt.Errorf("the key holds other bytes: %w", ErrExists)
 	ErrDenied   = errors.New("permission denied")
@@ -168,7 +169,7 @@ func checkBytes(key string) error {
 // checkRange refuses a negative offset.
 func checkRange(key string, offset int64) error {
 	if offset < 0 {
-		return fmt.Errorf("get %s: the offset %d is negative", key, offset)
+		return fmt.Errorf("get %s: %w: the offset %d is negative", key, ErrRange, offset)
 	}
 	return nil
 }

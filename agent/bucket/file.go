@@ -78,18 +78,18 @@ func openFolder(ctx context.Context, root string, steps fileSystem) (*folder, er
 	f := &folder{root: root, fs: steps}
 	f.mu.durable = map[string]bool{}
 	if err := os.MkdirAll(root, 0o777); err != nil {
-		return nil, inWords(err)
+		return nil, writeInWords(err)
 	}
 	// All folders above: who made them may not have synced them. Those that this user may
 	// not read he didn't make either.
 	for d := root; d != filepath.Dir(d); d = filepath.Dir(d) {
 		if err := f.sync(filepath.Dir(d)); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return nil, inWords(err)
+			return nil, writeInWords(err)
 		}
 	}
 	tmp, err := openTempFolder(root)
 	if err != nil {
-		return nil, inWords(err)
+		return nil, writeInWords(err)
 	}
 	f.tmp = tmp
 	if err := f.try(ctx); err != nil {
@@ -102,15 +102,15 @@ func openFolder(ctx context.Context, root string, steps fileSystem) (*folder, er
 func (f *folder) try(ctx context.Context) error {
 	name, err := f.writeAside(ctx, []byte("wadi"))
 	if err != nil {
-		return inWords(err)
+		return writeInWords(err)
 	}
 	defer os.Remove(name)
 	linked := name + ".link"
 	defer os.Remove(linked)
 	if err := f.fs.link(name, linked); err != nil {
-		return fmt.Errorf("its file system has no hard links, which writing objects needs: %w", inWords(err))
+		return fmt.Errorf("its file system has no hard links, which writing objects needs: %w", writeInWords(err))
 	}
-	return inWords(f.sync(f.tmp.path))
+	return writeInWords(f.sync(f.tmp.path))
 }
 
 // Close removes the temporary files.
@@ -137,16 +137,10 @@ func (f *folder) Put(ctx context.Context, key string, body []byte) error {
 	if err := f.ready(ctx, key); err != nil {
 		return err
 	}
-	err := f.put(ctx, key, body)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("put %s: a part of its path is a file: %w", key, err)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("put %s: the bucket's folder has been removed: %w", key, err)
+	if err := f.put(ctx, key, body); err != nil {
+		return fmt.Errorf("put %s: %w", key, writeInWords(err))
 	}
-	return fmt.Errorf("put %s: %w", key, inWords(err))
+	return nil
 }
 
 func (f *folder) put(ctx context.Context, key string, body []byte) error {
@@ -194,8 +188,8 @@ func (f *folder) put(ctx context.Context, key string, body []byte) error {
 }
 
 // writeAside writes body to a new temporary file, synced, and returns its name.
-func (f *folder) writeAside(ctx context.Context, body []byte) (name string, err error) {
-	name = f.tmp.name(f.next.Add(1))
+func (f *folder) writeAside(ctx context.Context, body []byte) (_ string, err error) {
+	name := f.tmp.name(f.next.Add(1))
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return "", err
@@ -354,6 +348,17 @@ func (f *folder) Delete(ctx context.Context, key string) error {
 // notThere says that a path names nothing: missing, or below what is a file.
 func notThere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// writeInWords is inWords for a write, to which a missing file is not a missing object.
+func writeInWords(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("a part of the path is a file: %w", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the bucket's folder has been removed: %w", err)
+	}
+	return inWords(err)
 }
 
 // inWords adds to a file system's error what the bucket's callers and operators know it as.

@@ -56,11 +56,7 @@ func (r *retry) Put(ctx context.Context, key string, body []byte) error {
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
-	var same bool
-	err = r.do(ctx, func(ctx context.Context) (err error) {
-		same, err = r.holds(ctx, key, body)
-		return err
-	})
+	same, err := r.holds(ctx, key, body)
 	switch {
 	case err != nil:
 		// Unknown is not failed: the object may be this one.
@@ -76,7 +72,7 @@ func (r *retry) holds(ctx context.Context, key string, body []byte) (bool, error
 	piece := make([]byte, min(comparePiece, len(body)+1))
 	for offset := 0; offset <= len(body); {
 		// One byte more than the rest, so that a longer object is seen.
-		n, err := r.bucket.GetInto(ctx, key, int64(offset), piece[:min(len(piece), len(body)+1-offset)])
+		n, err := r.GetInto(ctx, key, int64(offset), piece[:min(len(piece), len(body)+1-offset)])
 		if err != nil {
 			return false, err
 		}
@@ -125,8 +121,11 @@ func (r *retry) do(ctx context.Context, attempt func(context.Context) error) err
 	pause := r.cfg.First
 	for n := 1; ; n++ {
 		err := r.once(ctx, attempt)
-		if err == nil || ctx.Err() != nil || final(err) {
+		if err == nil || final(err) {
 			return err
+		}
+		if ctx.Err() != nil {
+			return ended(ctx, err)
 		}
 		wait := r.cfg.Jitter(pause)
 		if time.Since(begin)+wait >= r.cfg.Elapsed {
@@ -137,10 +136,18 @@ func (r *retry) do(ctx context.Context, attempt func(context.Context) error) err
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w, while waiting to try again after: %w", ctx.Err(), err)
+			return ended(ctx, err)
 		}
 		pause = min(2*pause, r.cfg.Max)
 	}
+}
+
+// ended is ctx's error, with that of the last attempt if it is another one.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return fmt.Errorf("%w, after: %w", ctx.Err(), err)
 }
 
 func (r *retry) once(ctx context.Context, attempt func(context.Context) error) error {
@@ -155,7 +162,7 @@ func (r *retry) once(ctx context.Context, attempt func(context.Context) error) e
 // final says that the answer would be the same again. Full disks and denied
 // requests are repeated: space is freed, and cloud credentials are renewed.
 func final(err error) bool {
-	for _, e := range []error{ErrExists, ErrNotFound, ErrKey, ErrClosed} {
+	for _, e := range []error{ErrExists, ErrNotFound, ErrKey, ErrRange, ErrClosed} {
 		if errors.Is(err, e) {
 			return true
 		}
