@@ -12,8 +12,8 @@ const (
 	// BodyBytesCeiling bounds the body of a request other than Produce, in bytes.
 	BodyBytesCeiling = 16 << 20
 	// BodyElementsMax bounds the elements of all arrays of a body together. A
-	// tagged field that its version doesn't know counts as 8 elements,
-	// because it costs its decoder a map.
+	// tagged field that its version doesn't know counts as 8 elements, because
+	// it may cost its decoder a map.
 	BodyElementsMax = 1 << 20
 	// StringBytesMax bounds a string; Kafka's own bound, also of compact strings.
 	StringBytesMax = math.MaxInt16
@@ -161,16 +161,20 @@ func resolveField(f field, version int16, flexible bool) (op, int) {
 
 // cost is what the guard counted in a body.
 type cost struct {
-	elements int // of arrays, and for unknown tagged fields
+	elements int // of arrays
+	unknown  int // tagged fields that the version doesn't know
 	steps    int // of the walk; each eats at least one byte
 }
+
+// counted is what is held against BodyElementsMax.
+func (c cost) counted() int { return c.elements + unknownTagElements*c.unknown }
 
 // decodedBytes estimates what decoding takes at most.
 func (c cost) decodedBytes(body int, key int16) int64 {
 	if key == KeyProduce {
 		body = 0 // its records aren't copied, its few strings are
 	}
-	return int64(c.elements)*elementBytesDecoded + 8*int64(body)
+	return int64(c.counted())*elementBytesDecoded + 8*int64(body)
 }
 
 // check walks body.
@@ -242,7 +246,7 @@ func (w *walker) array(o *op) (string, error) {
 	if n > len(w.b)/o.elem.min {
 		return o.name, errLength
 	}
-	if w.elements += n; w.elements > BodyElementsMax {
+	if w.elements += n; w.counted() > BodyElementsMax {
 		return o.name, errElements
 	}
 	if o.flat > 0 {
@@ -338,7 +342,7 @@ func (w *walker) tagged(known []op) (string, error) {
 		last = int64(tag)
 		rest := w.b[size:]
 		if int64(tag) >= int64(len(known)) {
-			if w.elements += unknownTagElements; w.elements > BodyElementsMax {
+			if w.unknown++; w.counted() > BodyElementsMax {
 				return at, errElements
 			}
 			w.b = rest

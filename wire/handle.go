@@ -81,7 +81,7 @@ func (c *Conn) handle(r *Request) error {
 	if err := c.chargeDecoded(r, counted); err != nil {
 		return err
 	}
-	if err := r.decode(p); err != nil {
+	if err := r.decode(p, counted); err != nil {
 		return err
 	}
 	if r.route.Start == nil {

@@ -40,8 +40,9 @@ func (m *produceMessage) release() {
 	produceMessages.Put(m)
 }
 
-// decode reads a body that the guard has accepted.
-func (m *produceMessage) decode(version int16, body []byte) {
+// decode reads a body that the guard has accepted and found to have elements
+// topics and partitions.
+func (m *produceMessage) decode(version int16, body []byte, elements int) {
 	d := decoder{b: body, flexible: version >= 9}
 	r := &m.request
 	topics := r.Topics[:0]
@@ -56,8 +57,15 @@ func (m *produceMessage) decode(version int16, body []byte) {
 	r.TimeoutMillis = int32(d.int(4))
 
 	var names strings.Builder
+	count := d.arrayLen()
+	if cap(topics) < count {
+		topics = make([]kmsg.ProduceRequestTopic, 0, count)
+	}
 	m.partitions = m.partitions[:0]
-	for range d.arrayLen() {
+	if n := elements - count; cap(m.partitions) < n {
+		m.partitions = make([]kmsg.ProduceRequestTopicPartition, 0, n)
+	}
+	for range count {
 		var topic kmsg.ProduceRequestTopic
 		if version <= 12 {
 			b := d.nullable(kindString)
@@ -78,7 +86,6 @@ func (m *produceMessage) decode(version int16, body []byte) {
 			d.skipTags()
 		}
 		d.skipTags()
-		// If the slice moves, earlier topics keep the one that they point into.
 		topic.Partitions = m.partitions[first:len(m.partitions):len(m.partitions)]
 		topics = append(topics, topic)
 	}

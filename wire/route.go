@@ -131,10 +131,10 @@ func (r *route) program(version int16) *program {
 
 // decode checks the body and makes Message of it. It runs just before the
 // request is handled, so that a waiting one holds its frame and nothing else.
-func (r *Request) decode(p *program) error {
+func (r *Request) decode(p *program, counted cost) error {
 	if r.Key == KeyProduce {
 		r.produce = getProduceMessage()
-		r.produce.decode(r.Version, r.body)
+		r.produce.decode(r.Version, r.body, counted.elements)
 		r.Message = &r.produce.request
 		return nil
 	}
