@@ -76,10 +76,12 @@ func (t Type) canonical(value string) (string, error) {
 		return trimmed, nil
 	case list:
 		items := splitList(trimmed)
-		for i, item := range items {
-			if slices.Contains(items[:i], item) {
+		seen := make(map[string]bool, len(items))
+		for _, item := range items {
+			if seen[item] {
 				return "", fmt.Errorf("%q is listed twice", item)
 			}
+			seen[item] = true
 		}
 		return strings.Join(items, ","), nil
 	case password:
