@@ -53,7 +53,7 @@ func readBytesBound(t *testing.T, s Subject) {
 
 // readManyEntries passes every bound on rows that a store may have of its own.
 func readManyEntries(t *testing.T, s Subject) {
-	const entries, writers = 5000, 4
+	const entries, writers = 1100, 4
 	j := shardJournal(0)
 	errs := make([]error, writers)
 	var wg sync.WaitGroup

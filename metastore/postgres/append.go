@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// routine is what an append's expects holds for a part that is not strict.
+const routine = -1
+
+const appendSQL = `select outcome, versions, lost_journal, lost_head from wadi.append($1, $2, $3, $4)`
+
+// Append implements metastore.Store. It waits for the appends that hold its
+// journals, and has no deadline of its own.
+func (s *Store) Append(ctx context.Context, term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
+	if err := s.cluster.CheckParts(parts); err != nil {
+		return nil, err
+	}
+	journals := make([]int32, len(parts))
+	payloads := make([][]byte, len(parts))
+	expects := make([]int64, len(parts))
+	for i, p := range parts {
+		journals[i], payloads[i], expects[i] = int32(p.Journal), p.Payload, routine
+		if p.Strict {
+			expects[i] = int64(p.Expect)
+		}
+	}
+	var outcome string
+	var assigned []int64
+	var lostJournal pgtype.Int4
+	var lostHead pgtype.Int8
+	err := s.pool.QueryRow(ctx, s.sql[appendSQL], int64(term), journals, payloads, expects).
+		Scan(&outcome, &assigned, &lostJournal, &lostHead)
+	if err != nil {
+		return nil, failed(ctx, s.pool, fmt.Sprintf("append to %d journals", len(parts)), err)
+	}
+	switch outcome {
+	case "ended":
+		return nil, metastore.ErrTermEnded
+	case "lost":
+		return nil, &metastore.StrictLostError{
+			Journal: metastore.JournalID(lostJournal.Int32), Head: metastore.Version(lostHead.Int64),
+		}
+	}
+	// Committed: the entries are in the journals for good, whether or not we live to say so.
+	versions := make([]metastore.Version, len(assigned))
+	for i, v := range assigned {
+		versions[i] = metastore.Version(v)
+	}
+	return versions, nil
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+const beginTermSQL = `select new_term, new_node from wadi.begin_term($1, $2, $3, $4, $5)`
+
+// BeginTerm implements metastore.Store. Nodes count from 1.
+func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
+	var term int64
+	var node int32
+	err := s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort, lease).
+		Scan(&term, &node)
+	if err != nil {
+		return metastore.TermInfo{}, failed(ctx, s.terms, "begin a term", err)
+	}
+	return metastore.TermInfo{Term: metastore.Term(term), Node: node, Agent: agent, LeaseLeft: lease}, nil
+}
+
+const renewTermSQL = `update wadi.terms set expires_at = clock_timestamp() + $2
+	where term = $1 and ended_at is null and expires_at > clock_timestamp()`
+
+// RenewTerm implements metastore.Store. The update leaves the row's keys alone, so
+// it passes the lock that appends hold.
+func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration) error {
+	done, err := s.terms.Exec(ctx, s.sql[renewTermSQL], int64(term), lease)
+	if err != nil {
+		return failed(ctx, s.terms, fmt.Sprintf("renew term %d", term), err)
+	}
+	if done.RowsAffected() == 0 {
+		return metastore.ErrTermEnded
+	}
+	return nil
+}
+
+const expireTermSQL = `update wadi.terms set expires_at = clock_timestamp()
+	where term = $1 and ended_at is null and expires_at > clock_timestamp()`
+
+const endTermSQL = `select wadi.end_term($1, $2)`
+
+// EndTerm implements metastore.Store. It waits for appends of the term that are
+// under way. By force it takes two statements: with the lease gone no append
+// begins any more, while overlapping ones could keep a lone end_term waiting for ever.
+func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (bool, error) {
+	if force {
+		if _, err := s.terms.Exec(ctx, s.sql[expireTermSQL], int64(term)); err != nil {
+			return false, failed(ctx, s.terms, fmt.Sprintf("expire term %d", term), err)
+		}
+		// The term can't append nor renew from here on; its node is held until it is ended.
+	}
+	var ended pgtype.Bool
+	err := s.terms.QueryRow(ctx, s.sql[endTermSQL], int64(term), force).Scan(&ended)
+	if err != nil {
+		return false, failed(ctx, s.terms, fmt.Sprintf("end term %d", term), err)
+	}
+	if !ended.Valid {
+		return false, fmt.Errorf("term %d was never begun", term)
+	}
+	return ended.Bool, nil
+}
+
+const termsSQL = `select term, node, process, zone, kafka_host, kafka_port, ended_at is not null, expires_at - clock_timestamp()
+	from wadi.terms where ended_at is null
+	union all
+	select term, node, process, zone, kafka_host, kafka_port, ended_at is not null, expires_at - clock_timestamp()
+	from wadi.terms where ended_at is not null and term = any ($1)
+	order by 1`
+
+// Terms implements metastore.Store.
+func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore.TermInfo, error) {
+	asked := make([]int64, len(ended))
+	for i, t := range ended {
+		asked[i] = int64(t)
+	}
+	rows, err := s.terms.Query(ctx, s.sql[termsSQL], asked)
+	if err != nil {
+		return nil, failed(ctx, s.terms, "list terms", err)
+	}
+	defer rows.Close()
+	var infos []metastore.TermInfo
+	for rows.Next() {
+		var term int64
+		var info metastore.TermInfo
+		err := rows.Scan(&term, &info.Node, &info.Agent.Process, &info.Agent.Zone, &info.Agent.KafkaHost, &info.Agent.KafkaPort,
+			&info.Ended, &info.LeaseLeft)
+		if err != nil {
+			return nil, failed(ctx, s.terms, "list terms", err)
+		}
+		info.Term = metastore.Term(term)
+		infos = append(infos, info)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, failed(ctx, s.terms, "list terms", err)
+	}
+	return infos, nil
+}
