@@ -110,6 +110,7 @@ func (c *Cache) Put(id segment.ID, body []byte, free func([]byte)) {
 	}
 	k := key{id, wholeSegment}
 	c.mu.Lock()
+	c.mu.stats.Puts++
 	size := int64(cap(body))
 	freed, ok := freeable(nil), !c.mu.closed && c.mu.entries[k] == nil
 	if ok {
@@ -120,6 +121,7 @@ func (c *Cache) Put(id segment.ID, body []byte, free func([]byte)) {
 		c.addLocked(e)
 		c.restLocked(e)
 	} else {
+		c.mu.stats.PutsDropped++
 		freed = append(freed, release{body, free})
 	}
 	c.mu.Unlock()
@@ -151,7 +153,7 @@ type Stats struct {
 	PrefetchesDropped  int64 // at a bound
 	Evictions          int64 // to make room
 	RoomWaits          int64 // reads that waited since everything was pinned
-	Puts, PutsDropped  int64 // segments handed over, and those that found no room
+	Puts, PutsDropped  int64 // segments handed over, and those of them not kept
 	Entries            int64 // held, pinned or being loaded now
 	Bytes, PinnedBytes int64 // now; pinned ones include those being loaded
 	BytesMax           int64
