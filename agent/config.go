@@ -28,6 +28,8 @@ type Config struct {
 	Settings   map[string]string // broker settings by Kafka's names
 	Version    string            // of the program
 	Log        *slog.Logger
+
+	listener net.Listener // in tests: instead of a socket at Kafka
 }
 
 // localPutsPerSecond is the PUT budget of a bucket whose PUTs cost nothing.

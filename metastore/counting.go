@@ -11,21 +11,21 @@ type Counting struct {
 	store Store
 	n     struct {
 		appends, reads, snapshots, placeSnapshots, trims    atomic.Int64
-		beginTerms, renewTerms, endTerms, terms, partsAdded atomic.Int64
+		beginTerms, renewTerms, endTerms, terms, nows, partsAdded atomic.Int64
 	}
 }
 
 // Statements are the calls counted, by method. Failed ones count too.
 type Statements struct {
 	Append, Read, Snapshots, PlaceSnapshot, Trim int64
-	BeginTerm, RenewTerm, EndTerm, Terms         int64
+	BeginTerm, RenewTerm, EndTerm, Terms, Now    int64
 	Parts                                        int64 // entries that appends asked for; not statements
 }
 
 // Total is the number of statements.
 func (s Statements) Total() int64 {
 	return s.Append + s.Read + s.Snapshots + s.PlaceSnapshot + s.Trim +
-		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms
+		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms + s.Now
 }
 
 // Since returns what was counted after an earlier count.
@@ -34,7 +34,7 @@ func (s Statements) Since(e Statements) Statements {
 		Append: s.Append - e.Append, Read: s.Read - e.Read, Snapshots: s.Snapshots - e.Snapshots,
 		PlaceSnapshot: s.PlaceSnapshot - e.PlaceSnapshot, Trim: s.Trim - e.Trim,
 		BeginTerm: s.BeginTerm - e.BeginTerm, RenewTerm: s.RenewTerm - e.RenewTerm,
-		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Parts: s.Parts - e.Parts,
+		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Now: s.Now - e.Now, Parts: s.Parts - e.Parts,
 	}
 }
 
@@ -49,7 +49,7 @@ func (c *Counting) Statements() Statements {
 		Append: c.n.appends.Load(), Read: c.n.reads.Load(), Snapshots: c.n.snapshots.Load(),
 		PlaceSnapshot: c.n.placeSnapshots.Load(), Trim: c.n.trims.Load(),
 		BeginTerm: c.n.beginTerms.Load(), RenewTerm: c.n.renewTerms.Load(),
-		EndTerm: c.n.endTerms.Load(), Terms: c.n.terms.Load(), Parts: c.n.partsAdded.Load(),
+		EndTerm: c.n.endTerms.Load(), Terms: c.n.terms.Load(), Now: c.n.nows.Load(), Parts: c.n.partsAdded.Load(),
 	}
 }
 
@@ -106,6 +106,12 @@ func (c *Counting) EndTerm(ctx context.Context, term Term, force bool) (bool, er
 func (c *Counting) Terms(ctx context.Context, ended ...Term) ([]TermInfo, error) {
 	c.n.terms.Add(1)
 	return c.store.Terms(ctx, ended...)
+}
+
+// Now implements Store.
+func (c *Counting) Now(ctx context.Context) (time.Time, error) {
+	c.n.nows.Add(1)
+	return c.store.Now(ctx)
 }
 
 // Cluster implements Store.

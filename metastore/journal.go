@@ -187,6 +187,9 @@ type Store interface {
 	// Terms lists the terms that have not ended, and of the ended ones those asked for.
 	Terms(ctx context.Context, ended ...Term) ([]TermInfo, error)
 
+	// Now is the database's clock, by which leases run and producers expire.
+	Now(ctx context.Context) (time.Time, error)
+
 	// Cluster returns what was fixed when the cluster was made.
 	Cluster() Cluster
 	Close() error

@@ -68,8 +68,9 @@ type turn struct {
 
 // NewWriter returns the writer of a term that has appended nothing yet. Every
 // journal that it will write must be followed.
-func NewWriter(term Term, store Appender, follower *Follower) *Writer {
-	w := &Writer{term: term, store: store, follower: follower, clock: follower.cfg.Clock, log: follower.cfg.Log,
+// clock gives the database's time, which entries carry.
+func NewWriter(term Term, store Appender, follower *Follower, clock func() time.Time) *Writer {
+	w := &Writer{term: term, store: store, follower: follower, clock: clock, log: follower.cfg.Log,
 		retry: RetryConfig{First: 10 * time.Millisecond, Max: time.Second}}
 	w.mu.numbers = map[JournalID]uint64{}
 	w.mu.busy = map[JournalID]bool{}

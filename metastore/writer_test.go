@@ -92,7 +92,7 @@ func newAgent(t *testing.T, ctx context.Context, store metastore.Store) *agent {
 	if err := a.follower.Load(ctx); err != nil {
 		t.Fatal(err)
 	}
-	a.writer = metastore.NewWriter(info.Term, store, a.follower)
+	a.writer = metastore.NewWriter(info.Term, store, a.follower, time.Now)
 	return a
 }
 

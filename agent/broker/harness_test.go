@@ -94,7 +94,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 
 	term, err := store.BeginTerm(ctx, metastore.AgentInfo{Process: t.Name()}, time.Hour)
 	check(err)
-	writer := metastore.NewWriter(term.Term, store, follower)
+	writer := metastore.NewWriter(term.Term, store, follower, time.Now)
 
 	b, closer, err := bucket.Open(ctx, "mem://")
 	check(err)

@@ -124,7 +124,7 @@ func (w *world) agent(options ...option) *testAgent {
 	if err := a.follower.Load(ctx); err != nil {
 		w.t.Fatal(err)
 	}
-	a.writer = metastore.NewWriter(info.Term, store, a.follower)
+	a.writer = metastore.NewWriter(info.Term, store, a.follower, time.Now)
 	a.Ingest, err = New(cfg, Deps{Cluster: "test", Bucket: a, Cache: noCache{}, Buffers: heap{}, Writer: a.writer, Shards: a.follower})
 	if err != nil {
 		w.t.Fatal(err)

@@ -294,3 +294,6 @@ func (s *Store) LoseTail(id metastore.JournalID, after metastore.Version) {
 		j.payloads = slices.Clone(j.payloads[:after-j.trimmed])
 	}
 }
+
+// Now implements metastore.Store.
+func (s *Store) Now(context.Context) (time.Time, error) { return s.clock(), nil }

@@ -101,3 +101,13 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 	}
 	return infos, nil
 }
+
+const nowSQL = `select clock_timestamp()`
+
+// Now implements metastore.Store.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	if err := s.terms.QueryRow(ctx, s.sql[nowSQL]).Scan(&now); err != nil {
+		return now, failed(ctx, s.terms, "read the clock", err)
+	}
+	return now, nil
+}

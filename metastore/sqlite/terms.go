@@ -131,3 +131,6 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 	}
 	return infos, nil
 }
+
+// Now implements metastore.Store.
+func (s *Store) Now(context.Context) (time.Time, error) { return s.clock(), nil }

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wadi-io/wadi/agent/broker"
+	wadihttp "github.com/wadi-io/wadi/agent/http"
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// Agent is one process that speaks Kafka. It keeps nothing that can't be lost.
+type Agent struct {
+	cfg      Config
+	settings *broker.Settings
+	ready    chan struct{}
+	isReady  func()
+	kafka    atomic.Value // string: the address it listens on
+	serving  atomic.Pointer[term]
+}
+
+// New returns an agent; Run starts it.
+func New(cfg Config) (*Agent, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	settings, err := broker.ParseSettings(cfg.Settings)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg, settings: settings, ready: make(chan struct{})}
+	a.isReady = sync.OnceFunc(func() { close(a.ready) })
+	a.kafka.Store("")
+	return a, nil
+}
+
+// Ready is closed when the agent serves clients for the first time.
+func (a *Agent) Ready() <-chan struct{} { return a.ready }
+
+// KafkaAddr returns the address that the agent listens on, empty before it does.
+func (a *Agent) KafkaAddr() string { return a.kafka.Load().(string) }
+
+// Run opens bucket and metastore and serves clients, term after term, until ctx
+// ends; then it drains: requests in flight are answered within DrainMax. An error
+// says why it could not start or go on.
+func (a *Agent) Run(ctx context.Context) error {
+	p, err := openProcess(ctx, a.cfg, a.settings)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	a.kafka.Store(p.door.Addr().String())
+	// What serves the terms outlives ctx, so that they can drain.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, background := errgroup.WithContext(background)
+	group.Go(func() error { return p.follower.Run(background) })
+	group.Go(func() error { return p.door.run(background) })
+	if p.http != nil {
+		server, err := wadihttp.New(p.httpConfig, p.registry, a.readiness)
+		if err != nil {
+			stop()
+			return errors.Join(err, group.Wait())
+		}
+		group.Go(func() error { return server.Run(background, p.http) })
+	}
+	serving, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(background, cancel)()
+	err = a.terms(serving, p)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// termPauseMax bounds the pause before another term is begun after one failed.
+const termPauseMax = 5 * time.Second
+
+// terms serves one term after the other. A term that ends by itself, because its
+// lease was lost or an outcome stayed unknown, is followed by a new one.
+func (a *Agent) terms(ctx context.Context, p *process) error {
+	pause := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := a.serveTerm(ctx, p)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if stopped := p.follower.Replica(metastore.CatalogJournal).Err(); stopped != nil {
+			return fmt.Errorf("the catalog can't be followed: %w", stopped)
+		}
+		if time.Since(began) > termPauseMax {
+			pause = 50 * time.Millisecond
+		}
+		a.cfg.Log.Warn("the term has ended; beginning another", "err", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, termPauseMax)
+	}
+	return nil
+}
+
+// readiness says why the agent can't serve, nil when it can.
+func (a *Agent) readiness() error {
+	t := a.serving.Load()
+	if t == nil {
+		return errors.New("no term has begun")
+	}
+	now := time.Now()
+	for _, r := range t.process.follower.Replicas() {
+		if err := r.Err(); err != nil {
+			return err
+		}
+		if age := now.Sub(r.FreshAt()); age > a.cfg.StaleMax {
+			return fmt.Errorf("%v was confirmed fresh %v ago", r.ID(), age.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+func processName() string { return rand.Text() }

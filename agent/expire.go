@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/shard"
+)
+
+const (
+	expireEvery      = 10 * time.Minute
+	expireRowsMax    = 2000    // producers forgotten by one append
+	expireVisitedMax = 100_000 // producers looked at under one read lock
+)
+
+// expireProducers forgets, by guarded entries, the idempotent producers that have
+// been silent for producer.id.expiration.ms (GUARDS 13). It returns when ctx ends.
+func (a *Agent) expireProducers(ctx context.Context, t *term) error {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	silence := time.Duration(a.settings.Int64("producer.id.expiration.ms")) * time.Millisecond
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for i := range t.process.store.Cluster().Shards {
+			if err := t.expireShard(ctx, i, silence); err != nil && ctx.Err() == nil {
+				a.cfg.Log.Warn("forgetting silent producers", "shard", i, "err", err)
+				break
+			}
+		}
+	}
+}
+
+// expireShard forgets the silent producers of one shard, some at a time.
+func (t *term) expireShard(ctx context.Context, i int, silence time.Duration) error {
+	r := t.process.follower.Replica(metastore.ShardJournal(i))
+	if r.Err() != nil {
+		return nil
+	}
+	before := t.process.clock.now().Add(-silence).UnixMilli()
+	var after shard.ExpiredAfter
+	for done := false; !done; {
+		var found []shard.Expired
+		metastore.View(r, func(s *shard.State) {
+			found, after, done = s.ExpiredProducers(after, before, expireRowsMax, expireVisitedMax)
+		})
+		if len(found) == 0 {
+			continue
+		}
+		d := metastore.Draft{Journal: r.ID()}
+		for _, e := range found {
+			d.Effects = shard.AppendForget(d.Effects, shard.Forget{Partition: e.Partition, Producer: e.Producer, Epoch: e.State.Epoch, Last: e.State.Last})
+		}
+		if _, err := t.writer.Append(ctx, []metastore.Draft{d}); err != nil {
+			return fmt.Errorf("append to %v: %w", r.ID(), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/agent/cache"
+	"github.com/wadi-io/wadi/agent/fetch"
+	wadihttp "github.com/wadi-io/wadi/agent/http"
+	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire/segment"
+)
+
+// process is what the terms of one process share: nothing of it appends.
+type process struct {
+	name       string
+	host       string // advertised
+	port       int32  // advertised
+	lock       *folderLock
+	door       *door
+	http       net.Listener // nil: no HTTP
+	httpConfig wadihttp.Config
+	registry   *prometheus.Registry
+	bucket     *bucket.Counter
+	store      *metastore.Counting
+	clock      clock // the database's
+	follower   *metastore.Follower
+	buffers    *cache.Buffers
+	blocks     *fetch.Blocks
+	fetcher    *fetch.Fetcher
+	grew       atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
+	closers    []io.Closer
+}
+
+// idleBuffersBytes bounds the segment buffers that are kept for the next flush, in bytes.
+const idleBuffersBytes = 64 << 20
+
+// openProcess opens everything in the order in which a newcomer's mistakes are
+// told best: addresses, folder, bucket, metastore.
+func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (p *process, err error) {
+	p = &process{name: processName(), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
+	p.httpConfig.Log = cfg.Log
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if cfg.Folder != "" {
+		if p.lock, err = lockFolder(cfg.Folder); err != nil {
+			return nil, err
+		}
+		p.closers = append(p.closers, p.lock)
+	}
+	if err := p.listen(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := p.openBucket(ctx, cfg); err != nil {
+		return nil, err
+	}
+	store, err := openStore(ctx, cfg.Metastore)
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, store)
+	p.store = metastore.NewCounting(store)
+	if err := p.clock.read(ctx, p.store); err != nil {
+		return nil, err
+	}
+	if err := claimBucket(ctx, p.bucket, store.Cluster()); err != nil {
+		return nil, err
+	}
+	return p, p.openReaders(ctx, cfg, settings)
+}
+
+// listen takes the addresses.
+func (p *process) listen(ctx context.Context, cfg Config) error {
+	l, err := cfg.listener, error(nil)
+	if l == nil {
+		var lc net.ListenConfig
+		if l, err = lc.Listen(ctx, "tcp", cfg.Kafka); err != nil {
+			return fmt.Errorf("clients can't be served at %s: %w", cfg.Kafka, err)
+		}
+	}
+	p.closers = append(p.closers, ignoreClosed{l})
+	p.door = newDoor(l)
+	if p.host, p.port, err = splitAddress(l.Addr().String()); err != nil {
+		return err
+	}
+	if host, _, _ := splitAddress(cfg.Kafka); host != "" && net.ParseIP(host) == nil {
+		p.host = host
+	}
+	if cfg.Advertised != "" {
+		if p.host, p.port, err = splitAddress(cfg.Advertised); err != nil {
+			return err
+		}
+	} else if ip := net.ParseIP(p.host); ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("clients can't connect to %s: say by the advertised address where they reach this agent", net.JoinHostPort(p.host, strconv.Itoa(int(p.port))))
+	}
+	if cfg.HTTP == "" {
+		return nil
+	}
+	if p.http, err = wadihttp.Listen(ctx, cfg.HTTP); err != nil {
+		return err
+	}
+	p.closers = append(p.closers, ignoreClosed{p.http})
+	return nil
+}
+
+func (p *process) openBucket(ctx context.Context, cfg Config) error {
+	b, closer, err := bucket.Open(ctx, cfg.Bucket)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, closer)
+	p.bucket = bucket.Count(bucket.Retry(b, bucket.DefaultRetryConfig()))
+	return nil
+}
+
+// openReaders makes the replicas and the read path, and brings them up to date.
+func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.Settings) error {
+	fc := metastore.DefaultFollowerConfig()
+	fc.Log = cfg.Log
+	p.follower = metastore.NewFollower(p.store, p.bucket, fc)
+	p.follower.Follow(metastore.CatalogJournal, catalog.New())
+	hub := fetch.NewHub()
+	shards := p.store.Cluster().Shards
+	for i := range shards {
+		s := shard.New()
+		s.OnGrow = func(partition shard.PartitionID, high int64) {
+			hub.Grew(partition, high)
+			if in := p.grew.Load(); in != nil {
+				in.Grew()
+			}
+		}
+		p.follower.Follow(metastore.ShardJournal(i), s)
+	}
+	if err := p.follower.Load(ctx); err != nil {
+		return err
+	}
+	var err error
+	if p.buffers, err = cache.NewBuffers(idleBuffersBytes); err != nil {
+		return err
+	}
+	cc := cache.DefaultConfig()
+	cc.BytesMax = cfg.CacheBytes
+	p.blocks, err = fetch.NewBlocks(cc, func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
+		return p.bucket.GetInto(ctx, id.Key(), offset, dst)
+	}, p.buffers)
+	if err != nil {
+		return err
+	}
+	ftc := fetch.DefaultConfig()
+	ftc.StalenessMax = cfg.StaleMax
+	ftc.ResponseBytesMax = int(settings.Int64("fetch.max.bytes"))
+	ftc.SessionsMax = int(settings.Int64("max.incremental.fetch.session.cache.slots"))
+	p.fetcher, err = fetch.New(ftc, shards, fetch.Deps{
+		Replica:   func(i int) *metastore.Replica { return p.follower.Replica(metastore.ShardJournal(i)) },
+		Resolve:   fetch.Resolver(p.follower.Replica(metastore.CatalogJournal), shards),
+		Refresher: p.follower,
+		Blocks:    p.blocks,
+		Hub:       hub,
+		Clock:     fc.Clock,
+		Log:       cfg.Log,
+	})
+	return err
+}
+
+// close closes what was opened, the last first.
+func (p *process) close() {
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		p.closers[i].Close()
+	}
+	if p.blocks != nil {
+		p.blocks.Cache().Close()
+	}
+}
+
+// ignoreClosed closes a listener that may be closed already.
+type ignoreClosed struct{ net.Listener }
+
+func (c ignoreClosed) Close() error {
+	if err := c.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// localBucket tells whether PUTs to a bucket cost nothing.
+func localBucket(url string) bool {
+	return strings.HasPrefix(url, "file:") || strings.HasPrefix(url, "mem:")
+}

@@ -1,0 +1,138 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/wire"
+)
+
+// term is what lives as long as one lease: everything that may append, and the
+// connections whose requests do.
+type term struct {
+	process *process
+	info    metastore.TermInfo
+	writer  *metastore.Writer
+	ingest  *ingest.Ingest
+	server  *wire.Server
+}
+
+// endTermTimeout bounds the farewell of a term: without it the lease runs out.
+const endTermTimeout = 3 * time.Second
+
+// serveTerm begins a term and serves clients until ctx ends (then it drains and
+// returns nil) or the term is lost (then it closes all connections).
+func (a *Agent) serveTerm(ctx context.Context, p *process) error {
+	info, err := p.store.BeginTerm(ctx, metastore.AgentInfo{Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port}, a.cfg.Lease)
+	if err != nil {
+		return fmt.Errorf("begin a term: %w", err)
+	}
+	defer func() {
+		farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTermTimeout)
+		defer cancel()
+		if _, err := p.store.EndTerm(farewell, info.Term, true); err != nil {
+			a.cfg.Log.Warn("the term could not be ended; its lease will run out", "term", info.Term, "err", err)
+		}
+	}()
+	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group, lifetime := errgroup.WithContext(lifetime)
+	t, err := a.newTerm(lifetime, p, info)
+	if err != nil {
+		return err
+	}
+	p.grew.Store(t.ingest)
+	a.cfg.Log.Info("a term has begun", "term", info.Term, "node", info.Node, "kafka", p.door.Addr().String())
+	group.Go(func() error { return t.ingest.Run(lifetime) })
+	group.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
+	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
+	if err := reaper.Reap(lifetime, p.lock != nil); err != nil {
+		end()
+		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), group.Wait())
+	}
+	group.Go(func() error { return reaper.Run(lifetime) })
+	group.Go(func() error {
+		cfg := metastore.DefaultSnapshotConfig()
+		cfg.Log = a.cfg.Log
+		return metastore.NewSnapshotter(p.store, p.bucket, p.follower, t.writer, cfg).Run(lifetime)
+	})
+	group.Go(func() error { return a.expireProducers(lifetime, t) })
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	// A lost term drains nothing: its requests' outcomes are unknown.
+	defer context.AfterFunc(lifetime, func() {
+		t.server.CloseConnections()
+		stop()
+	})()
+	a.serving.Store(t)
+	a.isReady()
+	group.Go(func() error {
+		defer end()
+		return t.server.Serve(serving, p.door.leaf())
+	})
+	err = group.Wait()
+	a.serving.Store(nil)
+	if ctx.Err() != nil && (errors.Is(err, metastore.ErrUnknown) || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// newTerm makes the parts of a term.
+func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.TermInfo) (*term, error) {
+	t := &term{process: p, info: info, writer: metastore.NewWriter(info.Term, p.store, p.follower, p.clock.now)}
+	cfg := a.cfg.Ingest
+	cfg.Log, cfg.Clock = a.cfg.Log, time.Now
+	var err error
+	t.ingest, err = ingest.New(cfg, ingest.Deps{
+		Cluster: p.store.Cluster().ID,
+		Bucket:  p.bucket,
+		Cache:   p.blocks,
+		Buffers: p.buffers,
+		Writer:  t.writer,
+		Shards:  p.follower,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b, err := broker.New(broker.Config{
+		ClusterID: p.store.Cluster().ID,
+		NodeID:    info.Node,
+		Host:      p.host,
+		Port:      p.port,
+		Rack:      a.cfg.Zone,
+		Shards:    p.store.Cluster().Shards,
+		Settings:  a.settings,
+		Limits:    broker.DefaultLimits(),
+	}, broker.Deps{
+		Catalog:  p.follower.Replica(metastore.CatalogJournal),
+		Follower: p.follower,
+		Writer:   t.writer,
+		Ingest:   t.ingest,
+		Fetch:    p.fetcher,
+		Clock:    time.Now,
+		Log:      a.cfg.Log,
+		Term:     lifetime,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.server, err = wire.NewServer(wire.ServerConfig{Limits: a.wireLimits(), Listener: "kafka", Log: a.cfg.Log}, b.Routes())
+	return t, err
+}
+
+// wireLimits applies the broker settings that bound connections.
+func (a *Agent) wireLimits() wire.Limits {
+	l := wire.DefaultLimits()
+	l.FrameBytesMax = int(a.settings.Int64("socket.request.max.bytes"))
+	l.IdleTimeout = time.Duration(a.settings.Int64("connections.max.idle.ms")) * time.Millisecond
+	l.DrainTimeout = a.cfg.DrainMax
+	return l
+}
