@@ -138,7 +138,7 @@ func TestAgent_CostOfAnIdleMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, nil)
 		s.create("t", 8)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10*time.Second + 500*time.Millisecond)
 		before := s.cost()
 		time.Sleep(time.Minute)
 		c := s.cost().since(before)

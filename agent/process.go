@@ -51,40 +51,43 @@ const idleBuffersBytes = 64 << 20
 
 // openProcess opens everything in the order in which a newcomer's mistakes are
 // told best: addresses, folder, bucket, metastore.
-func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (p *process, err error) {
-	p = &process{name: processName(), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
+func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*process, error) {
+	p := &process{name: processName(), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
 	p.httpConfig.Log = cfg.Log
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
+	if err := p.open(ctx, cfg, settings); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) open(ctx context.Context, cfg Config, settings *broker.Settings) (err error) {
 	if cfg.Folder != "" {
 		if p.lock, err = lockFolder(cfg.Folder); err != nil {
-			return nil, err
+			return err
 		}
 		p.closers = append(p.closers, p.lock)
 	}
 	if err := p.listen(ctx, cfg); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.openBucket(ctx, cfg); err != nil {
-		return nil, err
+		return err
 	}
 	store, err := openStore(ctx, cfg.Metastore)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.closers = append(p.closers, store)
 	p.store = metastore.NewCounting(store)
 	if err := p.clock.read(ctx, p.store); err != nil {
-		return nil, err
+		return err
 	}
 	if err := claimBucket(ctx, p.bucket, store.Cluster()); err != nil {
-		return nil, err
+		return err
 	}
-	return p, p.openReaders(ctx, cfg, settings)
+	return p.openReaders(ctx, cfg, settings)
 }
 
 // listen takes the addresses.

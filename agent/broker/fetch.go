@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/wire"
+)
+
+// Fetch, versions 4–18: records from an offset on, waiting for them if asked to.
+// https://kafka.apache.org/protocol#The_Messages_Fetch, KIP-74 (bytes), KIP-227
+// (sessions), KIP-516 (topic ids).
+//
+// Differs from Apache Kafka: the leader epoch is 0 for ever. A replica id is
+// ignored, as there are no followers. Nothing is throttled.
+func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
+	m := r.Message.(*kmsg.FetchRequest)
+	res := b.deps.Fetch.Fetch(ctx, fetchRequest(m))
+	return wire.Answer{Raw: res.Encode(m.Version, codeOf), Release: res.Release}
+}
+
+// fetchRequest takes over what a request says.
+func fetchRequest(m *kmsg.FetchRequest) *fetch.Request {
+	req := &fetch.Request{
+		TopicIDs:      m.Version >= topicIDVersionMin,
+		SessionID:     m.SessionID,
+		SessionEpoch:  m.SessionEpoch,
+		MaxWait:       time.Duration(m.MaxWaitMillis) * time.Millisecond,
+		MinBytes:      int(m.MinBytes),
+		MaxBytes:      int(m.MaxBytes),
+		ReadCommitted: m.IsolationLevel == 1,
+	}
+	n := 0
+	for i := range m.Topics {
+		n += len(m.Topics[i].Partitions)
+	}
+	req.Asks = make([]fetch.Ask, 0, n)
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		topic := fetch.Topic{Name: t.Topic, ID: t.TopicID}
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			req.Asks = append(req.Asks, fetch.Ask{
+				Key:          fetch.Key{Topic: topic, Partition: p.Partition},
+				Offset:       p.FetchOffset,
+				BytesMax:     p.PartitionMaxBytes,
+				CurrentEpoch: p.CurrentLeaderEpoch,
+				LastEpoch:    p.LastFetchedEpoch,
+			})
+		}
+	}
+	for i := range m.ForgottenTopics {
+		t := &m.ForgottenTopics[i]
+		for _, p := range t.Partitions {
+			req.Forgotten = append(req.Forgotten, fetch.Key{Topic: fetch.Topic{Name: t.Topic, ID: t.TopicID}, Partition: p})
+		}
+	}
+	return req
+}
