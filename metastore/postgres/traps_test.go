@@ -337,3 +337,28 @@ func TestAppend_LocksLeaveNothing(t *testing.T) {
 		t.Fatalf("the locked tables grew from %d to %d bytes", before, after)
 	}
 }
+
+// TestAppend_LocksInOrder: an append that waits for a journal holds no later one,
+// whatever the order it names them in. So no two wait in a circle.
+func TestAppend_LocksInOrder(t *testing.T) {
+	url := server.Database(t)
+	s := openStore(t, url)
+	term := journaltest.Begin(t, s)
+	last := metastore.ShardJournal(7)
+	holder := holdJournal(t, connect(t, url), shard0)
+	var parts []metastore.AppendPart
+	for shard := 7; shard >= 0; shard-- {
+		parts = append(parts, journaltest.Part(metastore.ShardJournal(shard), "waits"))
+	}
+	waiting := startAppend(s, term, parts...)
+	waitUntilBlocked(t, connect(t, url), "wadi\".append", 1)
+	if got := journaltest.Append(t, s, term, journaltest.Part(last, "passes")); got[0] != 1 {
+		t.Fatalf("version %d", got[0])
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-waiting; got.err != nil || got.versions[0] != 2 || got.versions[7] != 1 {
+		t.Fatalf("the append that waited: %+v", got)
+	}
+}
