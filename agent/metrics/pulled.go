@@ -1,0 +1,234 @@
+package metrics
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wadi-io/wadi/agent/cache"
+	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/wire"
+)
+
+// Sources are the parts that are asked at each scrape. Any may be nil, and one
+// that belongs to a term may answer nil: then it is left out. Counts begin at 0
+// again with a new term, as Prometheus expects of a restart.
+type Sources struct {
+	Server          func() *wire.Stats
+	Ingest          func() *ingest.Stats
+	AppendsRepeated func() *int64 // metastore.Writer's
+	Fetch           func() fetch.Stats
+	Cache           func() cache.Stats
+	BuffersIdle     func() int64 // bytes
+	Replicas        func() []*metastore.Replica
+	Clock           func() time.Time // that Replica.FreshAt is told by; needed for Replicas
+}
+
+// pulled collects from the sources.
+type pulled struct {
+	sources atomic.Pointer[Sources]
+	groups  []group
+}
+
+// group is the metrics that one source answers.
+type group struct {
+	metrics []pulledMetric
+	// values returns a value for each of the metrics, for each set of the label's
+	// value (empty: the metrics have no label); nothing if the source isn't there.
+	values func(s *Sources, emit func(label string, values ...float64))
+}
+
+type pulledMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	fixed []string // values of constant labels
+}
+
+func counter(name, help string, labels ...string) pulledMetric {
+	return pulledMetric{prometheus.NewDesc(name, help, labels, nil), prometheus.CounterValue, nil}
+}
+
+func gauge(name, help string, labels ...string) pulledMetric {
+	return pulledMetric{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue, nil}
+}
+
+// of is one series of a metric whose label values are fixed.
+func (m pulledMetric) of(values ...string) pulledMetric {
+	m.fixed = values
+	return m
+}
+
+func newPulled() *pulled {
+	p := &pulled{groups: []group{
+		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), buffersGroup(), replicasGroup(),
+	}}
+	p.sources.Store(&Sources{})
+	return p
+}
+
+// Describe is a prometheus.Collector's.
+func (p *pulled) Describe(descs chan<- *prometheus.Desc) {
+	told := map[*prometheus.Desc]bool{}
+	for _, g := range p.groups {
+		for _, m := range g.metrics {
+			if !told[m.desc] {
+				told[m.desc] = true
+				descs <- m.desc
+			}
+		}
+	}
+}
+
+// Collect is a prometheus.Collector's.
+func (p *pulled) Collect(metrics chan<- prometheus.Metric) {
+	s := p.sources.Load()
+	for _, g := range p.groups {
+		g.values(s, func(label string, values ...float64) {
+			for i, m := range g.metrics {
+				labels := m.fixed
+				if label != "" {
+					labels = []string{label}
+				}
+				metrics <- prometheus.MustNewConstMetric(m.desc, m.kind, values[i], labels...)
+			}
+		})
+	}
+}
+
+func serverGroup() group {
+	return group{[]pulledMetric{
+		gauge("wadi_connections", "Kafka connections that are open."),
+		gauge("wadi_requests_in_flight", "Requests that were read and not yet answered."),
+		gauge("wadi_request_bytes_in_flight", "Bytes of the frames of requests that were read and not yet answered."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Server == nil {
+			return
+		}
+		if v := s.Server(); v != nil {
+			emit("", float64(v.Connections), float64(v.RequestsInFlight), float64(v.BytesInFlight))
+		}
+	}}
+}
+
+func ingestGroup() group {
+	flushes := counter("wadi_flushes_total", "Flushes begun, by what began them: size, linger, or an upload slot that was free at once.", "reason")
+	return group{[]pulledMetric{
+		flushes.of("size"), flushes.of("linger"), flushes.of("at_once"),
+		counter("wadi_segment_bytes_total", "Bytes of segments that were uploaded."),
+		counter("wadi_uploads_failed_total", "Segments that could not be uploaded."),
+		counter("wadi_batches_total", "Batches that stand in the log."),
+		counter("wadi_records_total", "Records of the batches that stand in the log."),
+		counter("wadi_appends_total", "Appends to the metastore's journals."),
+		counter("wadi_void_batches_total", "Batches whose guard failed in the fold, and that were decided again."),
+		counter("wadi_held_batches_total", "Batches that were held because their predecessor was missing."),
+		counter("wadi_fences_total", "Fences appended, each before a definite error."),
+		counter("wadi_duplicate_batches_total", "Batches that were in the log already."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Ingest == nil {
+			return
+		}
+		if v := s.Ingest(); v != nil {
+			emit("", float64(v.FlushesBySize.Load()), float64(v.FlushesByLinger.Load()), float64(v.FlushesAtOnce.Load()),
+				float64(v.SegmentBytes.Load()), float64(v.UploadsFailed.Load()), float64(v.Batches.Load()), float64(v.Records.Load()),
+				float64(v.Appends.Load()), float64(v.Voids.Load()), float64(v.Held.Load()), float64(v.Fences.Load()), float64(v.Duplicates.Load()))
+		}
+	}}
+}
+
+func writerGroup() group {
+	return group{[]pulledMetric{
+		counter("wadi_appends_repeated_total", "Appends sent again because their outcome was unknown."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.AppendsRepeated == nil {
+			return
+		}
+		if v := s.AppendsRepeated(); v != nil {
+			emit("", float64(*v))
+		}
+	}}
+}
+
+func fetchGroup() group {
+	return group{[]pulledMetric{
+		counter("wadi_fetches_total", "Fetch requests."),
+		counter("wadi_fetched_bytes_total", "Bytes of records that fetches were answered with."),
+		counter("wadi_fetch_waits_total", "Fetches that waited for bytes."),
+		counter("wadi_fetch_refreshes_total", "Refreshes of replicas that fetches asked for."),
+		counter("wadi_fetch_corrupt_loads_total", "Loads whose bytes did not match their checksum."),
+		counter("wadi_fetch_missing_segments_total", "Extents whose segment was not in the bucket."),
+		counter("wadi_fetch_read_ahead_total", "Extents asked for ahead of readers that catch up."),
+		gauge("wadi_fetch_partitions_watched", "Partitions that fetches wait for."),
+		gauge("wadi_fetch_sessions", "Fetch sessions remembered."),
+		gauge("wadi_fetch_session_partitions", "Partitions in the fetch sessions remembered."),
+		counter("wadi_fetch_sessions_evicted_total", "Fetch sessions forgotten to make room."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Fetch == nil {
+			return
+		}
+		v := s.Fetch()
+		emit("", float64(v.Fetches), float64(v.Bytes), float64(v.Waits), float64(v.Refreshes), float64(v.Corrupt),
+			float64(v.Missing), float64(v.ReadAhead), float64(v.Watched),
+			float64(v.Sessions.Sessions), float64(v.Sessions.Partitions), float64(v.Sessions.Evicted))
+	}}
+}
+
+func cacheGroup() group {
+	return group{[]pulledMetric{
+		counter("wadi_cache_hits_total", "Blocks that a read found."),
+		counter("wadi_cache_shared_total", "Blocks that a read found being loaded."),
+		counter("wadi_cache_misses_total", "Blocks that a read had to load."),
+		counter("wadi_cache_loads_total", "Loads of blocks, read-ahead included."),
+		counter("wadi_cache_load_errors_total", "Loads that failed."),
+		counter("wadi_cache_prefetches_total", "Blocks loaded ahead."),
+		counter("wadi_cache_prefetches_dropped_total", "Read-ahead that was dropped at a bound."),
+		counter("wadi_cache_evictions_total", "Blocks and segments evicted to make room."),
+		counter("wadi_cache_room_waits_total", "Reads that waited because readers held everything."),
+		counter("wadi_cache_segments_put_total", "Segments handed over by the ingest path."),
+		counter("wadi_cache_segments_dropped_total", "Segments handed over by the ingest path that found no room."),
+		gauge("wadi_cache_entries", "Blocks and segments held."),
+		gauge("wadi_cache_bytes", "Bytes held, pinned and being loaded."),
+		gauge("wadi_cache_pinned_bytes", "Bytes that readers hold or that are being loaded."),
+		gauge("wadi_cache_bytes_max", "The bound of wadi_cache_bytes."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Cache == nil {
+			return
+		}
+		v := s.Cache()
+		emit("", float64(v.Hits), float64(v.Shared), float64(v.Misses), float64(v.Loads), float64(v.LoadErrors),
+			float64(v.Prefetches), float64(v.PrefetchesDropped), float64(v.Evictions), float64(v.RoomWaits),
+			float64(v.Puts), float64(v.PutsDropped), float64(v.Entries), float64(v.Bytes), float64(v.PinnedBytes), float64(v.BytesMax))
+	}}
+}
+
+func buffersGroup() group {
+	return group{[]pulledMetric{
+		gauge("wadi_buffers_idle_bytes", "Bytes of segment buffers kept for reuse."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.BuffersIdle != nil {
+			emit("", float64(s.BuffersIdle()))
+		}
+	}}
+}
+
+func replicasGroup() group {
+	return group{[]pulledMetric{
+		gauge("wadi_replica_staleness_seconds", "Time since the begin of the last read that confirmed the replica.", "journal"),
+		gauge("wadi_replica_version", "Version of the last entry that the replica has folded.", "journal"),
+		gauge("wadi_replica_stopped", "1 if the journal can't be followed any more.", "journal"),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Replicas == nil {
+			return
+		}
+		now := s.Clock()
+		for _, r := range s.Replicas() {
+			stopped := 0.0
+			if r.Err() != nil {
+				stopped = 1
+			}
+			emit(r.ID().String(), now.Sub(r.FreshAt()).Seconds(), float64(r.Version()), stopped)
+		}
+	}}
+}
