@@ -213,7 +213,7 @@ func TestDev_CannotStart(t *testing.T) {
 	}
 	for _, row := range []struct{ name, dir, kafka, says string }{
 		{"a second process", used, "127.0.0.1:0", "another wadi process uses the folder " + used},
-		{"a busy port", t.TempDir(), listener.Addr().String(), listener.Addr().String()},
+		{"a busy port", t.TempDir(), listener.Addr().String(), listener.Addr().String() + ": another process listens there; stop it, or choose another address."},
 		{"not a folder", filepath.Join(file, "data"), "127.0.0.1:0", "not a directory"},
 		{"a newer version's folder", newer, "127.0.0.1:0", "was written by a newer version of wadi"},
 	} {

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +146,19 @@ func TestCompletion_ValuesAreOfFlagsThatExist(t *testing.T) {
 	for _, name := range []string{"compression", "from", "input", "log-format", "log-level", "output", "i", "o"} {
 		if !names[name] || len(flagValues(name)) == 0 {
 			t.Errorf("flag %s: exists %v, values %v", name, names[name], flagValues(name))
+		}
+	}
+}
+
+// The README's table has every command.
+func TestReadme_NamesEveryCommand(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range (&program{}).app().Commands {
+		if !strings.Contains(string(readme), "\n| `wadi "+c.Name) {
+			t.Errorf("the README's table lacks wadi %s", c.Name)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
 	"unicode"
@@ -31,7 +32,11 @@ func sentence(err error) string {
 		// What was attempted stands before Kafka's own NAME: description.
 		text = strings.Replace(err.Error(), kafka.Error(), kafkaWords(kafka), 1)
 	case errors.Is(err, syscall.EADDRINUSE):
-		text = err.Error() + ": another process listens there; stop it, or choose another port"
+		text = err.Error()
+		var listen *net.OpError
+		if errors.As(err, &listen) {
+			text = strings.Replace(text, listen.Error(), "another process listens there; stop it, or choose another address", 1)
+		}
 	case errors.Is(err, syscall.ENOSPC):
 		text = err.Error() + ": the disk is full"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -35,10 +35,10 @@ func (b *progress) at(bytes, records int64) {
 	b.drawn = time.Now()
 	rate := float64(records) / max(time.Since(b.began).Seconds(), 0.001)
 	if b.bytesTotal > 0 {
-		fmt.Fprintf(b.w, "\r\x1b[K%s %3d%%  %s, %s/s", barOf(bytes, b.bytesTotal, 30), 100*bytes/b.bytesTotal, plural(records, "record"), count(int64(rate)))
+		fmt.Fprintf(b.w, "\r\x1b[K%s %3d%%  %s, %s/s", barOf(bytes, b.bytesTotal, 30), 100*bytes/b.bytesTotal, plural(records, "record"), count(int64(rate+0.5)))
 		return
 	}
-	fmt.Fprintf(b.w, "\r\x1b[K%s, %s, %s/s", plural(records, "record"), size(bytes), count(int64(rate)))
+	fmt.Fprintf(b.w, "\r\x1b[K%s, %s, %s/s", plural(records, "record"), size(bytes), count(int64(rate+0.5)))
 }
 
 // finish clears the line for what comes after.
