@@ -29,6 +29,8 @@ import (
 //   - A batch is stored as it came: compression.type is not acted on, and timestamps are
 //     judged by the batch's header, which the producer wrote. Offset deltas and sizes
 //     of single records are not looked at.
+//   - Stricter: bytes behind the batch, unknown attribute bits, the log-append-time bit, a
+//     producer id without an epoch and negative timestamps other than −1 are refused.
 //   - A partition that comes twice in a request is appended to twice, in order.
 //   - Transactional batches get INVALID_TXN_STATE: there are no transactions yet.
 //   - Sequences are judged by GUARDS 6 and 7: an unknown producer begins with 0.
@@ -203,6 +205,8 @@ func checkBatch(b []byte, version int16, c *produceConfig, now int64) (batch.Hea
 	}
 	h, err := batch.Parse(b)
 	switch {
+	case len(b) < batch.HeaderSize || err == nil && h.Size() > len(b):
+		return h, refuse(wire.CodeInvalidRecord, "%d bytes hold no whole record batch", len(b))
 	case err != nil:
 		return h, err
 	case h.Codec() == batch.Zstd && version < zstdVersionMin:
