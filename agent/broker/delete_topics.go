@@ -129,25 +129,30 @@ func (b *Broker) deleteTopics(ctx context.Context, topics []*unwanted) {
 // decideDeletions decides on a state, which may be called again with a newer one.
 func (b *Broker) decideDeletions(s *catalog.State, part []*unwanted, d *drafts) []*catalog.Topic {
 	gone := make([]*catalog.Topic, len(part))
-	named := map[uint64]bool{}
+	named := make(map[uint64]*unwanted, len(part))
 	for i, u := range part {
 		u.err = nil
-		var t *catalog.Topic
 		if u.name != nil {
-			if t = s.Topic(*u.name); t == nil {
+			if gone[i] = s.Topic(*u.name); gone[i] == nil {
 				u.err = refuse(wire.CodeUnknownTopicOrPartition, "This server does not host this topic-partition.")
+				continue
 			}
-		} else if t = s.ByID(u.id); t == nil {
+		} else if gone[i] = s.ByID(u.id); gone[i] == nil {
 			u.err = refuse(wire.CodeUnknownTopicID, "This server does not host this topic ID.")
+			continue
 		}
-		if t != nil && named[t.Number] {
+		number := gone[i].Number
+		if first := named[number]; first != nil {
 			u.err = refuse(wire.CodeInvalidRequest, "The provided topic name maps to an ID that was already supplied.")
+			first.err = u.err // as in Kafka: then it is not deleted
 		}
+		named[number] = u
+	}
+	for i, u := range part {
+		t := gone[i]
 		if u.err != nil {
 			continue
 		}
-		named[t.Number] = true
-		gone[i] = t
 		d.catalog = catalog.AppendTopicDeleted(d.catalog, t.Number)
 		for p := range min(t.Partitions, int32(b.cfg.Shards)) {
 			d.shard(t.Shard(p, b.cfg.Shards), func(dst []byte) []byte { return shard.AppendClosed(dst, t.Number) })

@@ -21,7 +21,9 @@ import (
 //   - An auto-created topic is there at once; Kafka first answers UNKNOWN_TOPIC_OR_PARTITION.
 //   - Kafka's internal topics don't exist and are not auto-created.
 //   - The replication factor is always 1: durability is the bucket's.
-//   - Topics come by name; one asked for twice comes once.
+//   - All topics come in the order of their names, those asked for in the request's;
+//     Kafka refuses ids before version 12.
+//   - Auto-creation of a name that collides says so (INVALID_TOPIC_EXCEPTION) at once.
 
 // metadataAllVersionMin is the first version where no list of topics asks for all,
 // and an empty one for none; before it an empty one asks for all.
@@ -216,7 +218,7 @@ func (m *metadata) refuse(asked kmsg.MetadataRequestTopic, code int16) {
 	topic := kmsg.NewMetadataResponseTopic()
 	topic.ErrorCode = code
 	topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
-	topic.AuthorizedOperations = notAsked
+	topic.AuthorizedOperations = m.operations
 	m.topics = append(m.topics, topic)
 }
 

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -379,78 +378,5 @@ func TestDescribeConfigs_Refusals(t *testing.T) {
 	twice.Resources = append(twice.Resources, twice.Resources[0])
 	if got := call[*kmsg.DescribeConfigsResponse](a, twice); len(got.Resources) != 1 {
 		t.Errorf("asked twice, answered %d times", len(got.Resources))
-	}
-}
-
-func TestSettings_EveryDefaultIsValid(t *testing.T) {
-	for _, table := range [][]Setting{BrokerSettings(), TopicSettings()} {
-		before := ""
-		for i := range table {
-			s := &table[i]
-			if s.Name <= before {
-				t.Errorf("%s comes after %s", s.Name, before)
-			}
-			before = s.Name
-			if s.Doc() == "" {
-				t.Errorf("%s has no documentation", s.Name)
-			}
-			if s.Default == null || s.Default == "" {
-				continue
-			}
-			if value, err := s.Parse(s.Default); err != nil || value != s.Default {
-				t.Errorf("%s: default %q becomes %q, %v", s.Name, s.Default, value, err)
-			}
-		}
-	}
-	for name, synonyms := range topicSynonyms {
-		if topicSetting(name) == nil {
-			t.Errorf("%s is no topic config", name)
-		}
-		for _, s := range synonyms {
-			if b := brokerSetting(s.name); b == nil {
-				t.Errorf("%s, behind %s, is no broker config", s.name, name)
-			}
-		}
-	}
-	s := DefaultSettings()
-	for i := range topicSettings {
-		if got := s.topicDefault(&topicSettings[i]); got != topicSettings[i].Default {
-			t.Errorf("%s: %q behind the broker's configs, %q by itself", topicSettings[i].Name, got, topicSettings[i].Default)
-		}
-	}
-}
-
-func TestParseSettings(t *testing.T) {
-	for _, row := range []struct{ name, value, problem string }{
-		{"num.partitions", "4", ""},
-		{"num.partitions", "0", "at least 1"},
-		{"num.partitions", "many", "not a number"},
-		{"auto.create.topics.enable", "TRUE", ""},
-		{"auto.create.topics.enable", "yes", "true or false"},
-		{"log.message.timestamp.type", "EventTime", "must be one of"},
-		{"log.cleanup.policy", "compact, delete", ""},
-		{"log.cleanup.policy", "delete,delete", "twice"},
-		{"compression.gzip.level", "-1", ""},
-		{"compression.gzip.level", "0", "at least 1"},
-		{"log.cleaner.min.cleanable.ratio", "1.5", "no more than 1"},
-		{"retention.ms", "1", "log.retention.ms"},
-		{"node.id", "7", "can't be set"},
-		{"nonsense", "1", "no broker config"},
-		{"ssl.key.password", "secret", ""},
-	} {
-		s, err := ParseSettings(map[string]string{row.name: row.value})
-		switch {
-		case row.problem == "" && err != nil:
-			t.Errorf("%s=%s: %v", row.name, row.value, err)
-		case row.problem != "" && (err == nil || !strings.Contains(err.Error(), row.problem)):
-			t.Errorf("%s=%s: %v, want %q", row.name, row.value, err, row.problem)
-		}
-		if err == nil && s.String(row.name) == "" {
-			t.Errorf("%s=%s is not in force", row.name, row.value)
-		}
-	}
-	s, err := ParseSettings(map[string]string{"num.io.threads": "3", "num.partitions": "4"})
-	if err != nil || len(s.WithoutEffect()) != 1 || s.WithoutEffect()[0] != "num.io.threads" || s.Int64("num.partitions") != 4 {
-		t.Errorf("%v, %v", s, err)
 	}
 }

@@ -75,13 +75,13 @@ func (t Type) canonical(value string) (string, error) {
 		}
 		return trimmed, nil
 	case list:
-		items := splitList(trimmed)
-		seen := make(map[string]bool, len(items))
-		for _, item := range items {
-			if seen[item] {
-				return "", fmt.Errorf("%q is listed twice", item)
+		var items []string
+		seen := map[string]bool{}
+		for _, item := range splitList(trimmed) {
+			if !seen[item] { // as in Kafka: what comes twice counts once
+				seen[item] = true
+				items = append(items, item)
 			}
-			seen[item] = true
 		}
 		return strings.Join(items, ","), nil
 	case password:
