@@ -63,6 +63,9 @@ func (c Config) Validate() error {
 	case c.Limits.TopicPartitionsMax < 1 || c.Limits.TopicPartitionsMax > c.Limits.PartitionsMax:
 		return fmt.Errorf("the limit of %d partitions a topic is not within 1 and the %d of all topics",
 			c.Limits.TopicPartitionsMax, c.Limits.PartitionsMax)
+	case c.Settings.Int64("num.partitions") > int64(c.Limits.TopicPartitionsMax):
+		return fmt.Errorf("num.partitions is %d, above the limit of %d partitions a topic",
+			c.Settings.Int64("num.partitions"), c.Limits.TopicPartitionsMax)
 	case c.Limits.TopicConfigBytesMax < 0 || c.Limits.TopicConfigBytesMax > metastore.EntryBytesMax/4:
 		return fmt.Errorf("the limit of %d bytes of a topic's configs is not within 0 and %d",
 			c.Limits.TopicConfigBytesMax, metastore.EntryBytesMax/4)

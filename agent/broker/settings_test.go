@@ -77,3 +77,18 @@ func TestParseSettings(t *testing.T) {
 		t.Errorf("%v, %v", s, err)
 	}
 }
+
+func TestConfig_DefaultPartitionsWithinTheLimit(t *testing.T) {
+	settings, err := ParseSettings(map[string]string{"num.partitions": "10001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{ClusterID: testCluster, Host: "127.0.0.1", Port: 9092, Shards: 1, Settings: settings, Limits: DefaultLimits()}
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "num.partitions") {
+		t.Errorf("%v", err)
+	}
+	cfg.Settings = DefaultSettings()
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
