@@ -19,6 +19,9 @@ const (
 	StringBytesMax = math.MaxInt16
 
 	unknownTagElements = 8
+	// A body may have one of them for each 16 bytes, and 16 more: more than any
+	// client sends, and few enough to bound the CPU a byte.
+	unknownTagBytes, unknownTagsFree = 16, 16
 	// elementBytesDecoded is what the decoder makes of an element at most, beyond
 	// eight times the element's encoded size.
 	elementBytesDecoded = 64
@@ -39,14 +42,15 @@ func Check(key, version int16, body []byte) error {
 }
 
 var (
-	errNoSchema = errors.New("no schema")
-	errShort    = errors.New("ends early")
-	errNull     = errors.New("null where the version has no null")
-	errLength   = errors.New("length is impossible")
-	errElements = fmt.Errorf("more than %d elements", BodyElementsMax)
-	errTags     = errors.New("tags don't rise")
-	errTrailing = errors.New("bytes behind its end")
-	errBodySize = errors.New("body is too large")
+	errNoSchema    = errors.New("no schema")
+	errShort       = errors.New("ends early")
+	errNull        = errors.New("null where the version has no null")
+	errLength      = errors.New("length is impossible")
+	errElements    = fmt.Errorf("more than %d elements", BodyElementsMax)
+	errTags        = errors.New("tags don't rise")
+	errUnknownTags = errors.New("too many that the version doesn't know")
+	errTrailing    = errors.New("bytes behind its end")
+	errBodySize    = errors.New("body is too large")
 )
 
 // program is a schema resolved for one version.
@@ -182,7 +186,7 @@ func (p *program) check(body []byte) (cost, error) {
 	if p.key != KeyProduce && len(body) > BodyBytesCeiling {
 		return cost{}, fmt.Errorf("%s version %d: %d bytes: %w", p.name, p.version, len(body), errBodySize)
 	}
-	w := walker{b: body, flexible: p.flexible}
+	w := newWalker(body, p.flexible)
 	at, err := w.node(&p.body)
 	if err == nil && len(w.b) > 0 {
 		at, err = "body", errTrailing
@@ -198,6 +202,11 @@ type walker struct {
 	b        []byte
 	flexible bool
 	cost
+	unknownMax int
+}
+
+func newWalker(b []byte, flexible bool) walker {
+	return walker{b: b, flexible: flexible, unknownMax: unknownTagsFree + len(b)/unknownTagBytes}
 }
 
 func (w *walker) node(n *node) (string, error) {
@@ -342,8 +351,8 @@ func (w *walker) tagged(known []op) (string, error) {
 		last = int64(tag)
 		rest := w.b[size:]
 		if int64(tag) >= int64(len(known)) {
-			if w.unknown++; w.counted() > BodyElementsMax {
-				return at, errElements
+			if w.unknown++; w.unknown > w.unknownMax || w.counted() > BodyElementsMax {
+				return at, errUnknownTags
 			}
 			w.b = rest
 			continue

@@ -195,7 +195,7 @@ func TestCheck_Refuses(t *testing.T) {
 		{"tagged fields that don't rise", 18, 3, "\x01\x01\x02\x01\x00\x01\x00", errTags},
 		{"a known tagged field with more in it", 1, 12, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\x01\x01\x00\x02\x00\x00", errTrailing},
 		{"2^20 and one elements", 3, 9, "\x82\x80\x40" + many(1<<20+1, "\x01\x00") + "\x00\x00\x00\x00", errElements},
-		{"too many unknown tagged fields", 3, 9, "\x82\x80\x08" + many(1<<17+1, "\x01\x01\x00\x00") + "\x00\x00\x00\x00", errElements},
+		{"too many unknown tagged fields", 3, 9, "\x33" + many(50, "\x01\x01\x00\x00") + "\x00\x00\x00\x00", errUnknownTags},
 		{"a body over 16 MiB", 3, 9, many(BodyBytesCeiling+1, "\x00"), errBodySize},
 	} {
 		if err := Check(x.key, x.version, []byte(x.body)); !errors.Is(err, x.want) {
@@ -242,7 +242,8 @@ func (w worst) node(n *node, path string, inside bool) (b []byte) {
 	}
 	switch {
 	case n.tagged && inside && w.tagged:
-		b = append(b, 1, 99, 0)
+		b = append(b, 1, 99, 14)
+		b = append(b, make([]byte, 14)...)
 	case n.tagged:
 		b = append(b, 0)
 	}

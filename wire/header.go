@@ -30,7 +30,7 @@ func parseHeader(b []byte) (header, []byte, error) {
 
 // parseClientID reads the rest of the header: the client id, nil if null, and the body.
 func parseClientID(b []byte, flexible bool) (clientID, body []byte, err error) {
-	w := walker{b: b}
+	w := newWalker(b, false)
 	n, err := w.length(&op{kind: kindString, null: true})
 	if err != nil {
 		return nil, nil, fmt.Errorf("request header: client id: %w", err)
