@@ -247,6 +247,33 @@ func TestConsume_FollowsUntilInterrupted(t *testing.T) {
 	}
 }
 
+// Someone types records: each is sent as it comes, and an interrupt ends it
+// although the terminal gives no end of the input.
+func TestProduce_InterruptedAtTheKeyboard(t *testing.T) {
+	_, kafka := startDev(t, t.TempDir(), "127.0.0.1:0")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer write.Close()
+	p := startOn(t, read, "produce", "t", "--kafka", kafka)
+	if _, err := write.WriteString("typed\n"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		i := invocation{variables: map[string]string{"WADI_KAFKA": kafka}}
+		if r := i.run(t.Context(), "consume", "t", "--until-end"); r.stdout == "typed\n" {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("the record does not come: %+v", r)
+		}
+	}
+	p.signal(syscall.SIGINT)
+	if code := p.end(); code != exitFailure || p.stderr.String() != `wadi: produce to "t" (1 record acknowledged): stopped before the end of the input.`+"\n" {
+		t.Errorf("code %d: %s", code, p.stderr)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "wadi-demo-*")); len(left) > 0 {
 		t.Log("left by others:", left)
@@ -266,7 +293,7 @@ func TestDemo(t *testing.T) {
 			r.want(t, exitDone, row.says, "")
 			r.want(t, exitDone, "Replay from the beginning: 11,707 records in ", "")
 			r.want(t, exitDone, "62 keys; each key's values and order are the file's.", "")
-			r.want(t, exitDone, "Replay from 2018-02-07: ", "")
+			r.want(t, exitDone, "Replay from 2018-02-06: ", "")
 			t.Logf("%s\n%s", time.Since(began), r.stdout)
 		})
 	}

@@ -301,7 +301,7 @@ func (d *demo) readAll(ctx context.Context, since time.Time, limit time.Duration
 // replay reads everything again, then what came since a time, and compares.
 func (d *demo) replay(ctx context.Context) error {
 	last := d.sets[0].records[len(d.sets[0].records)-1].at
-	since := last.Truncate(24 * time.Hour)
+	since := last.Add(-24 * time.Hour).Truncate(24 * time.Hour)
 	for _, run := range []struct {
 		since time.Time
 		what  string

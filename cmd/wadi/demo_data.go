@@ -32,8 +32,8 @@ type dataset struct {
 // datasets reads the demo's files.
 func datasets() ([]dataset, error) {
 	sets := []dataset{
-		{topic: "earthquakes", partitions: 3, what: "a week of earthquakes", source: "U.S. Geological Survey"},
-		{topic: "bird-strikes", partitions: 4, what: "birds that met aircraft, 1990 to 2002", source: "U.S. Federal Aviation Administration"},
+		{topic: "earthquakes", partitions: 3, what: "a week of earthquakes", source: "USGS"},
+		{topic: "bird-strikes", partitions: 4, what: "birds that met aircraft, 1990–2002", source: "U.S. FAA"},
 	}
 	keys := map[string]string{"earthquakes": "network", "bird-strikes": "airport"}
 	for i := range sets {

@@ -80,7 +80,7 @@ func (s *demoState) picture(sets []dataset) []string {
 		fmt.Sprintf("  records in   %s  %s of %s, %s/s", barOf(s.mu.acknowledged, s.total, 24), count(s.mu.acknowledged), count(s.total), count(int64(rate))),
 		fmt.Sprintf("  reader       %s  %s read, %s behind", barOf(s.mu.read, s.total, 24), count(s.mu.read), count(max(s.mu.acknowledged-s.mu.read, 0))),
 		fmt.Sprintf("  bucket       %s, %s, newest %s", plural(s.mu.segments, "segment"), size(s.mu.bytes), s.mu.newest),
-		fmt.Sprintf("  durable in   %s (a record sent, in the bucket, in the journal, acknowledged)", s.mu.latency.Round(100*time.Microsecond)),
+		fmt.Sprintf("  durable in   %s, from sent to acknowledged: in the bucket, in order", s.mu.latency.Round(100*time.Microsecond)),
 		"",
 	}
 	for _, set := range sets {
@@ -123,13 +123,13 @@ func (s *screen) draw(state *demoState) {
 		return
 	}
 	lines := state.picture(s.sets)
-	text := ""
+	text := "\x1b[?7l" // a narrow terminal cuts lines instead of wrapping them
 	if s.height > 0 {
-		text = fmt.Sprintf("\x1b[%dA", s.height)
+		text += fmt.Sprintf("\x1b[%dA", s.height)
 	}
 	for _, line := range lines {
 		text += "\x1b[2K" + line + "\n"
 	}
 	s.height = len(lines)
-	fmt.Fprint(s.w, text)
+	fmt.Fprint(s.w, text+"\x1b[?7h")
 }

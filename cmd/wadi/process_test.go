@@ -38,8 +38,18 @@ type process struct {
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startOn(t, nil, args...)
+}
+
+// startOn is start with a standard input, which it closes in this process.
+func startOn(t *testing.T, stdin *os.File, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), stderr: &buffer{}, ready: make(chan string, 1), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asProgram+"=1")
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+		defer stdin.Close()
+	}
 	log, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func (p *program) produceCommand() *cli.Command {
 			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Value: anyPartition, Usage: "send to partition `N` (-1: by key, or spread)"},
 			&cli.StringSliceFlag{Name: "header", Usage: "add a header, as `NAME=VALUE`, to every record (repeatable)"},
 			&cli.StringFlag{Name: "compression", Value: "snappy", Usage: "compress with `CODEC`: none, gzip, snappy, lz4 or zstd"},
-			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give a record up after this `TIME` without an acknowledgement"},
+			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give up when nothing has been acknowledged for `TIME`"},
 		),
 		Action: p.produce,
 	}
@@ -98,7 +98,6 @@ func (p *program) produce(ctx *cli.Context) error {
 		kgo.AllowAutoTopicCreation(), // whether topics are made is the agent's auto.create.topics.enable
 		kgo.ProducerBatchCompression(compression),
 		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}),
-		kgo.RecordDeliveryTimeout(max(ctx.Duration("timeout"), time.Second)),
 	)
 	if err != nil {
 		return err
@@ -107,7 +106,8 @@ func (p *program) produce(ctx *cli.Context) error {
 
 	bar := newProgress(p, bytesTotal)
 	began := time.Now()
-	acknowledged, err := send(ctx.Context, client, input, bar)
+	s := sending{client: client, input: input, bar: bar, timeout: max(ctx.Duration("timeout"), time.Second)}
+	acknowledged, err := s.run(ctx.Context)
 	bar.finish()
 	if err != nil {
 		return fmt.Errorf("produce to %q (%s acknowledged): %w", ctx.Args().First(), plural(acknowledged, "record"), err)
@@ -162,41 +162,100 @@ func headerPairs(pairs []string) ([]kgo.RecordHeader, error) {
 	return headers, nil
 }
 
-// send produces all that the input holds and returns how many records were
+// sending is one run of produce.
+type sending struct {
+	client  *kgo.Client
+	input   *recordInput
+	bar     *progress
+	timeout time.Duration
+	began   atomic.Int64 // records handed to the client
+	ended   atomic.Int64 // of them: acknowledged or given up
+	acked   atomic.Int64 // of them: acknowledged
+}
+
+// settleMax bounds the wait for what is on its way after an error.
+const settleMax = 5 * time.Second
+
+// errStopped is an interrupt.
+var errStopped = errors.New("stopped before the end of the input")
+
+// run produces all that the input holds and returns how many records were
 // acknowledged. After the first error nothing more is sent; what was on its way
 // is waited for, so that the count is true.
-func send(ctx context.Context, client *kgo.Client, input *recordInput, bar *progress) (int64, error) {
-	var acknowledged atomic.Int64
+func (s *sending) run(ctx context.Context) (int64, error) {
 	sending, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var inputErr error
-	for sending.Err() == nil {
-		record, err := input.next()
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				inputErr = err
-			}
-			break
+	watched := make(chan struct{})
+	go func() { defer close(watched); s.watch(sending, stop) }()
+	defer func() { stop(nil); <-watched }()
+
+	inputErr := s.sendAll(sending, stop)
+	err := s.client.Flush(sending)
+	if err != nil {
+		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleMax)
+		defer cancel()
+		err = errors.Join(err, s.client.Flush(settling))
+	}
+	cause := context.Cause(sending)
+	switch {
+	case errors.Is(cause, context.Canceled):
+		cause = errStopped
+	case cause == nil && inputErr != nil:
+		cause = inputErr
+	case cause == nil:
+		cause = err
+	}
+	return s.acked.Load(), cause
+}
+
+func (s *sending) sendAll(ctx context.Context, stop context.CancelCauseFunc) error {
+	inputs := make(chan inputRecord, 256)
+	// Not waited for: a read of a terminal can't be interrupted, and the process
+	// ends after this command. It holds nothing but its input.
+	go s.input.readInto(ctx, inputs)
+	for {
+		var next inputRecord
+		select {
+		case next = <-inputs:
+		case <-ctx.Done():
+			return nil
 		}
-		line := input.line
+		if errors.Is(next.err, io.EOF) {
+			return nil
+		}
+		if next.err != nil {
+			return next.err
+		}
+		s.began.Add(1)
 		// Blocks while the client's buffer is full: memory is bounded by it.
-		client.Produce(sending, record, func(_ *kgo.Record, err error) {
+		s.client.Produce(ctx, next.record, func(_ *kgo.Record, err error) {
+			s.ended.Add(1)
 			if err != nil {
-				stop(fmt.Errorf("line %d: %w", line, err)) // the first one is kept
+				stop(fmt.Errorf("line %d: %w", next.line, err)) // the first one is kept
 				return
 			}
-			acknowledged.Add(1)
+			s.acked.Add(1)
 		})
-		bar.at(input.bytes, int64(line))
+		s.bar.at(next.bytes, int64(next.line))
 	}
-	if err := client.Flush(ctx); err != nil && inputErr == nil {
-		inputErr = errors.New("stopped before everything was acknowledged")
-	}
-	if cause := context.Cause(sending); cause != nil {
-		if errors.Is(cause, context.Canceled) {
-			cause = errors.New("stopped before everything was acknowledged")
+}
+
+// watch stops the sending when nothing moves for the time-out. (The library's own
+// goes by a record's timestamp, which may be years old.)
+func (s *sending) watch(ctx context.Context, stop context.CancelCauseFunc) {
+	ticker := time.NewTicker(s.timeout)
+	defer ticker.Stop()
+	before := int64(-1)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
 		}
-		return acknowledged.Load(), cause
+		ended := s.ended.Load()
+		if ended == before && ended < s.began.Load() {
+			stop(fmt.Errorf("nothing was acknowledged for %s", s.timeout))
+			return
+		}
+		before = ended
 	}
-	return acknowledged.Load(), inputErr
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,29 @@ func (in *recordInput) next() (*kgo.Record, error) {
 		}
 		record.Headers = append(record.Headers, in.headers...)
 		return record, nil
+	}
+}
+
+// inputRecord is what next returned, and where in the input.
+type inputRecord struct {
+	record *kgo.Record
+	line   int
+	bytes  int64
+	err    error // the last one: io.EOF, or what is wrong
+}
+
+// readInto sends the records and then an error, until ctx ends.
+func (in *recordInput) readInto(ctx context.Context, records chan<- inputRecord) {
+	for {
+		record, err := in.next()
+		select {
+		case records <- inputRecord{record, in.line, in.bytes, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 
