@@ -13,7 +13,10 @@ import (
 
 	"github.com/wadi-io/wadi/agent/broker"
 	wadihttp "github.com/wadi-io/wadi/agent/http"
+	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/metrics"
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/wire"
 )
 
 // Agent is one process that speaks Kafka. It keeps nothing that can't be lost.
@@ -57,6 +60,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer p.close()
 	a.kafka.Store(p.door.Addr().String())
+	p.metrics.Watch(a.sources(p))
 	// What serves the terms outlives ctx, so that they can drain.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -127,3 +131,34 @@ func (a *Agent) readiness() error {
 }
 
 func processName() string { return rand.Text() }
+
+// sources are what the metrics of a process are read from; a term's are nil between terms.
+func (a *Agent) sources(p *process) metrics.Sources {
+	return metrics.Sources{
+		Server: func() *wire.Stats {
+			if t := a.serving.Load(); t != nil {
+				stats := t.server.Stats()
+				return &stats
+			}
+			return nil
+		},
+		Ingest: func() *ingest.Stats {
+			if t := a.serving.Load(); t != nil {
+				return &t.ingest.Stats
+			}
+			return nil
+		},
+		AppendsRepeated: func() *int64 {
+			if t := a.serving.Load(); t != nil {
+				n := t.writer.Repeated.Load()
+				return &n
+			}
+			return nil
+		},
+		Fetch:       p.fetcher.Stats,
+		Cache:       p.blocks.Cache().Stats,
+		BuffersIdle: p.buffers.IdleBytes,
+		Replicas:    p.follower.Replicas,
+		Clock:       time.Now,
+	}
+}

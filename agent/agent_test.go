@@ -123,7 +123,7 @@ type cost struct {
 }
 
 func (s *started) cost() cost {
-	return cost{s.process.bucket.Puts.Load(), s.process.bucket.Gets.Load(), s.process.store.Statements()}
+	return cost{s.process.requests.Puts.Load(), s.process.requests.Gets.Load(), s.process.store.Statements()}
 }
 
 func (c cost) since(e cost) cost {

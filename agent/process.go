@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/broker"
 	"github.com/wadi-io/wadi/agent/bucket"
@@ -19,9 +21,11 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	wadihttp "github.com/wadi-io/wadi/agent/http"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/metrics"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -35,7 +39,9 @@ type process struct {
 	http       net.Listener // nil: no HTTP
 	httpConfig wadihttp.Config
 	registry   *prometheus.Registry
-	bucket     *bucket.Counter
+	metrics    *metrics.Metrics
+	requests   *bucket.Counter // to the bucket, each try
+	bucket     bucket.Bucket
 	store      *metastore.Counting
 	clock      clock // the database's
 	follower   *metastore.Follower
@@ -55,6 +61,11 @@ func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*p
 	p := &process{name: processName(), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
 	p.httpConfig.Log = cfg.Log
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	p.metrics, err = metrics.New(p.registry, cfg.Version, metrics.Names{Request: kmsg.NameForKey, Code: codeName})
+	if err != nil {
+		return nil, err
+	}
 	if err := p.open(ctx, cfg, settings); err != nil {
 		p.close()
 		return nil, err
@@ -130,8 +141,21 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p.closers = append(p.closers, closer)
-	p.bucket = bucket.Count(bucket.Retry(b, bucket.DefaultRetryConfig()))
+	p.requests = bucket.Count(bucket.Observe(b, p.metrics.Bucket))
+	p.bucket = bucket.Retry(p.requests, bucket.DefaultRetryConfig())
 	return nil
+}
+
+// codeName is Kafka's name of an error code.
+func codeName(code int16) string {
+	if code == wire.CodeNone {
+		return "NONE"
+	}
+	var err *kerr.Error
+	if errors.As(kerr.ErrorForCode(code), &err) {
+		return err.Message
+	}
+	return strconv.Itoa(int(code))
 }
 
 // openReaders makes the replicas and the read path, and brings them up to date.
@@ -185,11 +209,11 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 
 // close closes what was opened, the last first.
 func (p *process) close() {
+	if p.blocks != nil {
+		p.blocks.Cache().Close() // First: its loads read the bucket.
+	}
 	for i := len(p.closers) - 1; i >= 0; i-- {
 		p.closers[i].Close()
-	}
-	if p.blocks != nil {
-		p.blocks.Cache().Close()
 	}
 }
 

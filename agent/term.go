@@ -90,6 +90,9 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 	t := &term{process: p, info: info, writer: metastore.NewWriter(info.Term, p.store, p.follower, p.clock.now)}
 	cfg := a.cfg.Ingest
 	cfg.Log, cfg.Clock = a.cfg.Log, time.Now
+	if localBucket(a.cfg.Bucket) && cfg.PutsPerSecondMax == ingest.DefaultConfig().PutsPerSecondMax {
+		cfg.PutsPerSecondMax = localPutsPerSecond
+	}
 	var err error
 	t.ingest, err = ingest.New(cfg, ingest.Deps{
 		Cluster: p.store.Cluster().ID,
@@ -102,6 +105,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 	if err != nil {
 		return nil, err
 	}
+	t.ingest.Stats.Observe = p.metrics.Stage
 	b, err := broker.New(broker.Config{
 		ClusterID: p.store.Cluster().ID,
 		NodeID:    info.Node,
@@ -124,15 +128,23 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 	if err != nil {
 		return nil, err
 	}
-	t.server, err = wire.NewServer(wire.ServerConfig{Limits: a.wireLimits(), Listener: "kafka", Log: a.cfg.Log}, b.Routes())
+	t.server, err = wire.NewServer(wire.ServerConfig{Limits: a.wireLimits(), Listener: "kafka", Log: a.cfg.Log, Observer: p.metrics}, b.Routes())
 	return t, err
 }
+
+// idleMax is the longest that a silent connection is kept.
+const idleMax = 365 * 24 * time.Hour
 
 // wireLimits applies the broker settings that bound connections.
 func (a *Agent) wireLimits() wire.Limits {
 	l := wire.DefaultLimits()
 	l.FrameBytesMax = int(a.settings.Int64("socket.request.max.bytes"))
-	l.IdleTimeout = time.Duration(a.settings.Int64("connections.max.idle.ms")) * time.Millisecond
+	if idle := a.settings.Int64("connections.max.idle.ms"); idle > 0 && idle < int64(idleMax/time.Millisecond) {
+		l.IdleTimeout = time.Duration(idle) * time.Millisecond
+	} else {
+		l.IdleTimeout = idleMax // Kafka's "never"
+	}
+	l.ConnectionsMax = min(l.ConnectionsMax, int(a.settings.Int64("max.connections")))
 	l.DrainTimeout = a.cfg.DrainMax
 	return l
 }
