@@ -33,6 +33,7 @@ type Conn struct {
 
 	closed        atomic.Bool // by us, for good: nothing more is started or written
 	authenticated atomic.Bool
+	lastAnswered  atomic.Int64 // Unix time in ns
 
 	slots    chan struct{} // one for each request in flight
 	bytes    *semaphore.Weighted
@@ -194,8 +195,9 @@ func (c *Conn) readRequests() error {
 // readPrefix waits for the next frame and returns its length.
 func (c *Conn) readPrefix() (int, error) {
 	limits := &c.server.limits
+	deadline := time.Now().Add(limits.IdleTimeout)
 	for at := 0; at < len(c.prefix); {
-		c.nc.SetReadDeadline(time.Now().Add(limits.IdleTimeout))
+		c.nc.SetReadDeadline(deadline)
 		if c.draining.Err() != nil { // after the deadline was set: drain sets it too
 			return 0, errDraining
 		}
@@ -209,8 +211,15 @@ func (c *Conn) readPrefix() (int, error) {
 			return 0, err
 		case c.draining.Err() != nil:
 			return 0, errDraining
-		case at > 0 || len(c.slots) == 0:
+		case at > 0:
 			return 0, errIdle
+		case len(c.slots) > 0:
+			deadline = time.Now().Add(limits.IdleTimeout)
+		default:
+			deadline = time.Unix(0, c.lastAnswered.Load()).Add(limits.IdleTimeout)
+			if !deadline.After(time.Now()) {
+				return 0, errIdle
+			}
 		}
 	}
 	n := int(int32(binary.BigEndian.Uint32(c.prefix[:])))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -227,6 +228,7 @@ func (c *Conn) finish(r *Request) {
 		r.produce = nil
 	}
 	r.Frame.Release()
+	c.lastAnswered.Store(time.Now().UnixNano())
 	c.dismiss(r)
 }
 

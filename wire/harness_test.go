@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -259,5 +258,3 @@ func fetchRoute(f func(ctx context.Context, r *Request) Answer) Route {
 func limits(f func(*Limits)) func(*ServerConfig) {
 	return func(cfg *ServerConfig) { f(&cfg.Limits) }
 }
-
-const ages = 24 * time.Hour
