@@ -198,24 +198,17 @@ func TestAgent_CostOfAFlushOfManyPartitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, nil)
 		s.create("t", 600)
-		c := s.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing())
-		// The first round makes the producer's id and metadata known.
-		for range 2 {
-			before := s.cost()
-			for p := range int32(600) {
-				c.Produce(t.Context(), record("t", p, "x"), func(_ *kgo.Record, err error) {
-					if err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			if err := c.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			got := s.cost().since(before)
-			if got.puts != 1 || got.statements.Append > 2 {
-				t.Errorf("%d PUTs, statements %+v", got.puts, got.statements)
-			}
+		conn, err := s.pipes.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		before := s.cost()
+		if _, err := call(conn, s.produceFrame("t", 600, 2, 100), make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if c := s.cost().since(before); c.puts != 1 || c.gets != 0 || c.statements.Total() != 1 || c.statements.Append != 1 {
+			t.Errorf("%d PUTs, %d GETs, statements %+v", c.puts, c.gets, c.statements)
 		}
 	})
 }

@@ -12,8 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/broker"
 	"github.com/wadi-io/wadi/agent/bucket"
@@ -25,7 +23,6 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/metastore/shard"
-	"github.com/wadi-io/wadi/wire"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -62,7 +59,7 @@ func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*p
 	p.httpConfig.Log = cfg.Log
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
-	p.metrics, err = metrics.New(p.registry, cfg.Version, metrics.Names{Request: kmsg.NameForKey, Code: codeName})
+	p.metrics, err = metrics.New(p.registry, cfg.Version, metrics.Names{Request: broker.RequestName, Code: broker.CodeName})
 	if err != nil {
 		return nil, err
 	}
@@ -144,18 +141,6 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 	p.requests = bucket.Count(bucket.Observe(b, p.metrics.Bucket))
 	p.bucket = bucket.Retry(p.requests, bucket.DefaultRetryConfig())
 	return nil
-}
-
-// codeName is Kafka's name of an error code.
-func codeName(code int16) string {
-	if code == wire.CodeNone {
-		return "NONE"
-	}
-	var err *kerr.Error
-	if errors.As(kerr.ErrorForCode(code), &err) {
-		return err.Message
-	}
-	return strconv.Itoa(int(code))
 }
 
 // openReaders makes the replicas and the read path, and brings them up to date.

@@ -287,7 +287,10 @@ func (p *produce) wait(ctx context.Context) wire.Answer {
 	case p.req.Acks == 0:
 		return wire.Answer{None: true}
 	}
-	return wire.Answer{Message: p.resp}
+	if p.req.Version < produceVersionMin {
+		return wire.Answer{Message: p.resp}
+	}
+	return wire.Answer{Raw: [][]byte{encodeProduce(p.resp)}}
 }
 
 // results fills in what became of the batches. An error says that the connection must close.

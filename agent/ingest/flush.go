@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wadi-io/wadi/wire/batch"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -157,7 +156,6 @@ func (in *Ingest) seal(f *flush, now time.Time) []byte {
 		Fates:   f.fates,
 	})
 	for _, it := range f.items {
-		batch.SetLeaderEpoch(it.Bytes, 0)
 		it.position = b.Add(it.Shard, it.Topic, it.Partition.Index, it.Bytes)
 	}
 	return b.Finish()
