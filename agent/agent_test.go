@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/broker"
 	"github.com/wadi-io/wadi/metastore"
@@ -204,8 +205,19 @@ func TestAgent_CostOfAFlushOfManyPartitions(t *testing.T) {
 		}
 		defer conn.Close()
 		before := s.cost()
-		if _, err := call(conn, s.produceFrame("t", 600, 2, 100), make([]byte, 1<<20)); err != nil {
+		answer, err := call(conn, s.produceFrame("t", 600, 2, 100), make([]byte, 1<<20))
+		if err != nil {
 			t.Fatal(err)
+		}
+		res := kmsg.NewPtrProduceResponse()
+		res.Version = 13
+		if err := res.ReadFrom(answer[5:]); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range res.Topics[0].Partitions {
+			if p.ErrorCode != 0 || p.BaseOffset != 0 {
+				t.Fatalf("partition %d: code %d, offset %d", p.Partition, p.ErrorCode, p.BaseOffset)
+			}
 		}
 		if c := s.cost().since(before); c.puts != 1 || c.gets != 0 || c.statements.Total() != 1 || c.statements.Append != 1 {
 			t.Errorf("%d PUTs, %d GETs, statements %+v", c.puts, c.gets, c.statements)

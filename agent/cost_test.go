@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -33,7 +34,7 @@ func (s *started) produceFrame(topic string, n, records, valueBytes int) []byte 
 	metastore.View(s.process.follower.Replica(metastore.CatalogJournal), func(c *catalog.State) { t.TopicID = c.Topic(topic).ID })
 	rs := make([]batch.Record, records)
 	for i := range rs {
-		rs[i] = batch.Record{Offset: int64(i), Timestamp: 1_700_000_000_000, Value: bytes.Repeat([]byte{'x'}, valueBytes)}
+		rs[i] = batch.Record{Offset: int64(i), Timestamp: time.Now().UnixMilli(), Value: bytes.Repeat([]byte{'x'}, valueBytes)}
 	}
 	body := batch.Append(nil, batch.Header{LeaderEpoch: -1, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, rs)
 	for p := range n {
