@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
-	"net"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,10 +227,10 @@ func trickle(c *client) {
 func TestSlowReader_IsCutOffUnlessItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
-		released := 0
+		var released atomic.Int32
 		h := startPipe(t, []Route{fetchRoute(func(context.Context, *Request) Answer {
 			raw := [][]byte{bytes.Repeat([]byte("x"), size/2), bytes.Repeat([]byte("y"), size/2)}
-			return Answer{Raw: raw, Release: func() { released++ }}
+			return Answer{Raw: raw, Release: func() { released.Add(1) }}
 		})})
 		slow, stuck := h.client(), h.client()
 		slow.send(1, fetch())
@@ -250,122 +250,10 @@ func TestSlowReader_IsCutOffUnlessItGoesOn(t *testing.T) {
 			t.Errorf("%d of %d bytes", n, size/2)
 		}
 		stuck.expectClosed()
-		if released != 2 {
-			t.Errorf("%d answers released", released)
+		if n := released.Load(); n != 2 {
+			t.Errorf("%d answers released", n)
 		}
 		slow.Close()
 		h.finish()
 	})
-}
-
-func TestIdleConnection_IsCheap(t *testing.T) {
-	const n = 400
-	h := startTCP(t, []Route{
-		produceRoute(startNothing),
-		{Key: KeyAPIVersions, Max: 4, Handle: func(context.Context, *Request) Answer {
-			return Answer{Message: kmsg.NewPtrApiVersionsResponse()}
-		}},
-	}, func(cfg *ServerConfig) { cfg.PoisonFrames = false })
-	open := func(n int) (all []*client) {
-		for range n {
-			c := h.client()
-			c.send(1, apiVersions(3))
-			c.expect(1)
-			c.send(2, produce("a"))
-			c.send(3, produce("b"))
-			c.expect(2, 3)
-			all = append(all, c)
-		}
-		return all
-	}
-	memory := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
-	}
-	first := open(20)
-	before := memory()
-	conns := open(n)
-	got := (memory() - before) / n
-	t.Logf("%d bytes for an idle connection, its client's end included", got)
-	if got > 32<<10 {
-		t.Errorf("%d bytes for an idle connection", got)
-	}
-	runtime.KeepAlive(first)
-	runtime.KeepAlive(conns)
-	h.finish()
-}
-
-// TestProduce_AllocationsOfARequest counts all between the socket and the
-// handler and back, the decoded message included.
-func TestProduce_AllocationsOfARequest(t *testing.T) {
-	raw := [][]byte{make([]byte, 30)}
-	h := startTCP(t, []Route{produceRoute(func(_ context.Context, r *Request) func(context.Context) Answer {
-		return func(context.Context) Answer { return Answer{Raw: raw} }
-	})}, func(cfg *ServerConfig) { cfg.PoisonFrames = false })
-	c := h.client()
-	for _, shape := range [][2]int{{1, 1}, {1, 16}, {16, 1}, {1, 600}, {600, 1}} {
-		m := kmsg.NewPtrProduceRequest()
-		m.SetVersion(9)
-		if err := m.ReadFrom(produceBody(9, shape[0], shape[1], 1000)); err != nil {
-			t.Fatal(err)
-		}
-		request, answer := frame(1, m), make([]byte, 4+5+30)
-		got := testing.AllocsPerRun(200, func() {
-			c.write(request)
-			if _, err := io.ReadFull(c.Conn, answer); err != nil {
-				t.Fatal(err)
-			}
-		})
-		t.Logf("%d topics of %d batches: %v allocations", shape[0], shape[1], got)
-		if got > 6 {
-			t.Errorf("%d topics of %d batches: %v allocations", shape[0], shape[1], got)
-		}
-	}
-	c.Close()
-	h.finish()
-}
-
-func BenchmarkProduce(b *testing.B) {
-	raw := [][]byte{make([]byte, 30)}
-	s, err := NewServer(ServerConfig{Limits: DefaultLimits()}, []Route{produceRoute(
-		func(context.Context, *Request) func(context.Context) Answer {
-			return func(context.Context) Answer { return Answer{Raw: raw} }
-		})})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	served := make(chan error)
-	go func() { served <- s.Serve(ctx, ln) }()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := kmsg.NewPtrProduceRequest()
-	m.SetVersion(9)
-	if err := m.ReadFrom(produceBody(9, 1, 16, 60_000)); err != nil {
-		b.Fatal(err)
-	}
-	request, answer := frame(1, m), make([]byte, 4+5+30)
-	b.SetBytes(int64(len(request)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := nc.Write(request); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.ReadFull(nc, answer); err != nil {
-			b.Fatal(err)
-		}
-	}
-	nc.Close()
-	cancel()
-	<-served
-	ln.Close()
 }

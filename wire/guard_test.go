@@ -1,12 +1,9 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -204,128 +201,6 @@ func TestCheck_Refuses(t *testing.T) {
 	}
 }
 
-// worst encodes a body whose array at path target has n of the elements that cost
-// their decoder most for their size: their own arrays have one element, their
-// strings are empty but not null, and if tagged they have an unknown tagged field.
-type worst struct {
-	flexible, tagged bool
-	target           string
-	n                int
-}
-
-func (w worst) length(k kind, n int) []byte {
-	switch {
-	case w.flexible:
-		return binary.AppendUvarint(nil, uint64(n+1))
-	case k == kindString:
-		return binary.BigEndian.AppendUint16(nil, uint16(n))
-	}
-	return binary.BigEndian.AppendUint32(nil, uint32(n))
-}
-
-func (w worst) node(n *node, path string, inside bool) (b []byte) {
-	for i := range n.ops {
-		o := &n.ops[i]
-		at := path + "/" + o.name
-		switch {
-		case o.width > 0:
-			b = append(b, make([]byte, o.width)...)
-		case o.kind == kindArray && at == w.target:
-			b = append(b, w.length(o.kind, w.n)...)
-			b = append(b, bytes.Repeat(w.node(o.elem, at, true), w.n)...)
-		case o.kind == kindArray && (inside || strings.HasPrefix(w.target, at+"/")):
-			b = append(b, w.length(o.kind, 1)...)
-			b = append(b, w.node(o.elem, at, inside)...)
-		default:
-			b = append(b, w.length(o.kind, 0)...)
-		}
-	}
-	switch {
-	case n.tagged && inside && w.tagged:
-		b = append(b, 1, 99, 14)
-		b = append(b, make([]byte, 14)...)
-	case n.tagged:
-		b = append(b, 0)
-	}
-	return b
-}
-
-// largest returns the longest such body that the guard accepts.
-func (w worst) largest(p *program) []byte {
-	measure := func(n int) (counted, size int) {
-		w.n = n
-		body := w.node(&p.body, "", false)
-		c, _ := p.check(body)
-		return c.counted(), len(body)
-	}
-	countedOne, sizeOne := measure(1)
-	countedTwo, sizeTwo := measure(2)
-	w.n = min(BodyElementsMax/(countedTwo-countedOne), (BodyBytesCeiling-64)/(sizeTwo-sizeOne))
-	for {
-		body := w.node(&p.body, "", false)
-		if _, err := p.check(body); err == nil {
-			return body
-		}
-		w.n -= 1 + w.n/1000
-	}
-}
-
-func arrays(n *node, path string) (paths []string) {
-	for i := range n.ops {
-		if o := &n.ops[i]; o.kind == kindArray {
-			paths = append(append(paths, path+"/"+o.name), arrays(o.elem, path+"/"+o.name)...)
-		}
-	}
-	return paths
-}
-
-// TestCheck_BoundsWhatDecodingTakes makes, for every array of every request, the
-// largest body that the guard accepts, and decodes it.
-func TestCheck_BoundsWhatDecodingTakes(t *testing.T) {
-	everyVersion(func(p *program) {
-		if next := programOf(p.key, p.version+1); next != nil && next.flexible == p.flexible {
-			return // of each form, the last version has the most fields
-		}
-		for _, target := range arrays(&p.body, "") {
-			for _, tagged := range []bool{false, true} {
-				if tagged && !p.flexible {
-					continue
-				}
-				body := worst{flexible: p.flexible, tagged: tagged, target: target}.largest(p)
-				got, most := decodedBytes(t, p, body), uint64(8*len(body)+64<<20)
-				t.Logf("%s version %d %s, tagged %v: %.1f MiB for a body of %.1f", p.name, p.version, target, tagged,
-					float64(got)/(1<<20), float64(len(body))/(1<<20))
-				if got > most {
-					t.Errorf("more than %d", most)
-				}
-			}
-		}
-	})
-}
-
-// decodedBytes is all that is allocated while body is checked and decoded.
-func decodedBytes(t *testing.T, p *program, body []byte) uint64 {
-	t.Helper()
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	r := &Request{Key: p.key, Version: p.version, body: body}
-	counted, err := p.check(body)
-	if err == nil {
-		err = r.decode(p, counted)
-	}
-	runtime.ReadMemStats(&after)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := after.TotalAlloc - before.TotalAlloc
-	if estimate := counted.decodedBytes(len(body), p.key); got > uint64(estimate)+64<<10 {
-		t.Errorf("%s version %d: %d bytes, estimated at %d", p.name, p.version, got, estimate)
-	}
-	runtime.KeepAlive(r)
-	return got
-}
-
 // TestCheck_StepsAreBounded: the walk's work is bounded by the body's bytes,
 // since each step eats at least one of them; an element's fields are counted too.
 func TestCheck_StepsAreBounded(t *testing.T) {
@@ -375,37 +250,4 @@ func FuzzGuard(f *testing.F) {
 			compareProduce(t, version, body)
 		}
 	})
-}
-
-// BenchmarkCheckAndDecode shows the CPU a byte of the bodies that cost most: at most 50 ns.
-func BenchmarkCheckAndDecode(b *testing.B) {
-	for _, x := range []struct {
-		name         string
-		key, version int16
-		worst        worst
-	}{
-		{"metadata of one-letter topics", 3, 9, worst{flexible: true, target: "/topics"}},
-		{"metadata with unknown tags", 3, 13, worst{flexible: true, tagged: true, target: "/topics"}},
-		{"configs", 19, 7, worst{flexible: true, target: "/topics/configs"}},
-		{"configs with unknown tags", 19, 7, worst{flexible: true, tagged: true, target: "/topics/configs"}},
-		{"resources with unknown tags", 32, 4, worst{flexible: true, tagged: true, target: "/resources"}},
-		{"fetch topics", 1, 12, worst{flexible: true, target: "/topics"}},
-		{"produce topics", 0, 9, worst{flexible: true, target: "/topics"}},
-	} {
-		b.Run(x.name, func(b *testing.B) {
-			p := programOf(x.key, x.version)
-			body := x.worst.largest(p)
-			for b.Loop() {
-				r := &Request{Key: p.key, Version: p.version, body: body}
-				counted, err := p.check(body)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := r.decode(p, counted); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(body)), "ns/byte")
-		})
-	}
 }

@@ -81,22 +81,6 @@ func produceBody(version int16, topics, partitions, recordBytes int) []byte {
 	return m.AppendTo(nil)
 }
 
-func TestProduceMessage_AllocatesPerRequestOnly(t *testing.T) {
-	for _, version := range []int16{7, 9, 13} {
-		for _, shape := range [][2]int{{1, 1}, {1, 16}, {16, 1}, {1, 600}, {600, 1}} {
-			body := produceBody(version, shape[0], shape[1], 100)
-			got := testing.AllocsPerRun(50, func() {
-				m := getProduceMessage()
-				m.decode(version, body, shape[0]*(1+shape[1]))
-				m.release()
-			})
-			if got > 1 {
-				t.Errorf("version %d, %d topics of %d partitions: %v allocations", version, shape[0], shape[1], got)
-			}
-		}
-	}
-}
-
 func TestProduceMessage_NamesOutliveTheRequest(t *testing.T) {
 	body := produceBody(9, 3, 1, 10)
 	m := getProduceMessage()
