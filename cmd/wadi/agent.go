@@ -113,6 +113,9 @@ func redacted(raw string) string {
 	if err != nil {
 		return "(not a URL)"
 	}
+	if _, has := u.User.Password(); !has {
+		return raw
+	}
 	return u.Redacted()
 }
 

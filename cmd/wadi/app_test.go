@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -159,6 +160,18 @@ func TestReadme_NamesEveryCommand(t *testing.T) {
 	for _, c := range (&program{}).app().Commands {
 		if !strings.Contains(string(readme), "\n| `wadi "+c.Name) {
 			t.Errorf("the README's table lacks wadi %s", c.Name)
+		}
+	}
+}
+
+func TestObey_SecondSignalEndsAtOnce(t *testing.T) {
+	signals := make(chan os.Signal)
+	did := make(chan string)
+	go obey(signals, func() { did <- "drain" }, func(code int) { did <- fmt.Sprint("exit ", code) })
+	for _, want := range []string{"drain", "exit 1"} {
+		signals <- syscall.SIGTERM
+		if got := <-did; got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
 }

@@ -217,6 +217,7 @@ func TestWords(t *testing.T) {
 		{plural(1, "record"), "1 record"}, {plural(0, "record"), "0 records"},
 		{size(1023), "1023 B"}, {size(1536), "1.5 KiB"}, {size(3 << 20), "3.0 MiB"}, {size(5 << 30), "5.0 GiB"},
 		{barOf(1, 2, 4), "██░░"}, {barOf(9, 2, 4), "████"}, {barOf(0, 0, 2), "██"},
+		{redacted("mem://"), "mem://"}, {redacted(""), ""},
 		{redacted("postgres://u:p@h/d"), "postgres://u:xxxxx@h/d"},
 	} {
 		if row.got != row.want {

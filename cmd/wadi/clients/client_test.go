@@ -2,7 +2,6 @@ package clients
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"testing"
 )
@@ -97,11 +96,4 @@ func same(t *testing.T, got, want record) {
 	}) {
 		t.Errorf("offset %d: headers %q, want %q", got.offset, got.headers, want.headers)
 	}
-}
-
-// byPlace sorts records by partition and offset.
-func byPlace(records []record) {
-	slices.SortFunc(records, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
-	})
 }

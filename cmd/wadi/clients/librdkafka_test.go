@@ -12,7 +12,7 @@ import (
 type librdkafka struct{}
 
 func (librdkafka) config(address string, more kafka.ConfigMap) *kafka.ConfigMap {
-	config := kafka.ConfigMap{"bootstrap.servers": address, "broker.address.family": "v4"}
+	config := kafka.ConfigMap{"bootstrap.servers": address, "broker.address.family": "v4", "log_level": 2}
 	for name, value := range more {
 		config[name] = value
 	}
@@ -76,6 +76,7 @@ func (l librdkafka) consumer(t *testing.T, address string, more kafka.ConfigMap)
 	t.Helper()
 	config := l.config(address, kafka.ConfigMap{
 		"group.id": "none", "enable.auto.commit": false, "enable.partition.eof": true, "auto.offset.reset": "error",
+		"fetch.wait.max.ms": 20, // an end is told by an answer without records
 	})
 	for name, value := range more {
 		config.SetKey(name, value)

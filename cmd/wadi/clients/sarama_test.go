@@ -18,6 +18,7 @@ func (saramaClient) config() *sarama.Config {
 	c.Net.MaxOpenRequests = 1 // sarama's condition for idempotence
 	c.Producer.Return.Successes = true
 	c.Consumer.Return.Errors = true
+	c.Consumer.MaxWaitTime = 20 * time.Millisecond // its Close waits for an answer
 	return c
 }
 
