@@ -83,15 +83,16 @@ func TestCounting_CountsEachMethod(t *testing.T) {
 	s.PlaceSnapshot(ctx, 1, metastore.SnapshotPlace{Journal: j, Version: 1})
 	s.Trim(ctx, j, 1, 1)
 	s.Terms(ctx)
+	s.Now(ctx)
 	s.EndTerm(ctx, 1, true)
 	want := metastore.Statements{
 		Append: 2, Read: 1, Snapshots: 1, PlaceSnapshot: 1, Trim: 1,
-		BeginTerm: 1, RenewTerm: 1, EndTerm: 1, Terms: 1, Parts: 4,
+		BeginTerm: 1, RenewTerm: 1, EndTerm: 1, Terms: 1, Now: 1, Parts: 4,
 	}
-	if got := s.Statements(); got != want || got.Total() != 10 {
+	if got := s.Statements(); got != want || got.Total() != 11 {
 		t.Fatalf("counted %+v, want %+v", got, want)
 	}
-	if got := s.Statements().Since(before); got.Total() != 7 || got.Append != 1 || got.Parts != 2 {
+	if got := s.Statements().Since(before); got.Total() != 8 || got.Append != 1 || got.Parts != 2 {
 		t.Fatalf("counted %+v since", got)
 	}
 }

@@ -10,7 +10,7 @@ import (
 type Counting struct {
 	store Store
 	n     struct {
-		appends, reads, snapshots, placeSnapshots, trims    atomic.Int64
+		appends, reads, snapshots, placeSnapshots, trims          atomic.Int64
 		beginTerms, renewTerms, endTerms, terms, nows, partsAdded atomic.Int64
 	}
 }

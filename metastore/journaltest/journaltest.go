@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Term_NodesAreLowestFree", nodesAreLowestFree},
 		{"Term_ConcurrentBegins", concurrentBegins},
 		{"Term_List", listTerms},
+		{"Now_GoesOn", nowGoesOn},
 		{"Read_Empty", readEmpty},
 		{"Read_BytesBound", readBytesBound},
 		{"Read_ManyEntries", readManyEntries},

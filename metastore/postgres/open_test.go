@@ -250,6 +250,7 @@ func TestStore_OneStatementPerCall(t *testing.T) {
 		{"trim", 1, func() error { _, err := s.Trim(ctx, shard0, 1, 1); return err }},
 		{"begin", 1, func() error { _, err := s.BeginTerm(ctx, metastore.AgentInfo{}, 0); return err }},
 		{"renew", 1, func() error { return s.RenewTerm(ctx, term, journaltest.Lease) }},
+		{"now", 1, func() error { _, err := s.Now(ctx); return err }},
 		{"terms", 1, func() error { _, err := s.Terms(ctx); return err }},
 		{"end", 1, func() error { _, err := s.EndTerm(ctx, term, false); return err }},
 		{"end by force", 2, func() error { _, err := s.EndTerm(ctx, term, true); return err }},

@@ -18,12 +18,14 @@ import (
 const logLinesMax = 60
 
 // watch runs "$@" and sends it the signal in $0 when standard input ends, be it
-// by stop or because the tests died. It exits when the command does.
+// by stop or because the tests died; then it also removes the folder that it runs
+// in, which the dead can't. It exits when the command does.
 const watch = `exec 3<&0
 "$@" </dev/null & server=$!
-(read -r _ <&3; kill -$0 $server 2>/dev/null) & watcher=$!
+(read -r _ <&3; : >stopped; kill -$0 $server 2>/dev/null) & watcher=$!
 wait $server; code=$?
 kill $watcher 2>/dev/null
+if [ -e stopped ]; then dir=$PWD; cd /; rm -rf "$dir"; fi
 exit $code`
 
 // process is a server that was started.
