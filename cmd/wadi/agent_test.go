@@ -275,9 +275,6 @@ func TestProduce_InterruptedAtTheKeyboard(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "wadi-demo-*")); len(left) > 0 {
-		t.Log("left by others:", left)
-	}
 	t.Setenv("TMPDIR", t.TempDir())
 	for _, row := range []struct {
 		name     string
