@@ -86,7 +86,8 @@ func (s *Setting) Parse(value string) (string, error) {
 		if s.Sensitive() {
 			shown = "[hidden]"
 		}
-		return "", fmt.Errorf("Invalid value %s for configuration %s: %w", shown, s.Name, err) //nolint:staticcheck // ST1005: Kafka's sentence
+		//lint:ignore ST1005 Kafka's sentence
+		return "", fmt.Errorf("Invalid value %s for configuration %s: %w", shown, s.Name, err)
 	}
 	return canonical, nil
 }

@@ -102,7 +102,7 @@ func (b *Broker) createTopics(ctx context.Context, wanted []*newTopic, validateO
 		var decided int
 		_, err := b.change(ctx, func(s *catalog.State) []metastore.Draft {
 			for _, n := range wanted[:decided] { // a strict loss: all is open again
-				n.err, n.topic = b.undecided(n)
+				n.topic, n.err = b.undecided(n)
 			}
 			var d *drafts
 			d, decided = b.decideTopics(s, wanted, ids)
@@ -125,12 +125,12 @@ func (b *Broker) createTopics(ctx context.Context, wanted []*newTopic, validateO
 
 // undecided is what a topic was before it was decided: what the state refused may
 // be different on a newer one.
-func (b *Broker) undecided(n *newTopic) (error, *catalog.Topic) {
+func (b *Broker) undecided(n *newTopic) (*catalog.Topic, error) {
 	var r *stateRefusal
 	if errors.As(n.err, &r) {
 		return nil, nil
 	}
-	return n.err, nil
+	return nil, n.err
 }
 
 // stateRefusal marks a refusal that depends on the catalog's state.

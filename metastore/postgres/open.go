@@ -151,7 +151,7 @@ type serverSettings struct {
 func (g serverSettings) check() error {
 	switch {
 	case g.version < serverVersionMin:
-		return fmt.Errorf("Postgres %d is too old: the metastore needs %d or newer", g.version/10000, serverVersionMin/10000)
+		return fmt.Errorf("this Postgres %d is too old: the metastore needs %d or newer", g.version/10000, serverVersionMin/10000)
 	case g.standby:
 		return errors.New("this Postgres is a standby: the metastore's URL must name the primary")
 	case g.fsync != "on":

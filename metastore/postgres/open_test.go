@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -160,29 +161,35 @@ func TestStatements_Prepare(t *testing.T) {
 			t.Errorf("%s\n%v", sql, err)
 		}
 	}
-	files, err := parser.ParseDir(token.NewFileSet(), ".", nil, 0)
+	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var consts, listed []string
-	ast.Inspect(files["postgres"], func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.ValueSpec:
-			if name := n.Names[0].Name; strings.HasSuffix(name, "SQL") {
-				consts = append(consts, name)
-			}
-		case *ast.FuncDecl:
-			if n.Name.Name == "statements" {
-				ast.Inspect(n, func(n ast.Node) bool {
-					if id, ok := n.(*ast.Ident); ok && strings.HasSuffix(id.Name, "SQL") {
-						listed = append(listed, id.Name)
-					}
-					return true
-				})
-			}
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return true
-	})
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ValueSpec:
+				if name := n.Names[0].Name; strings.HasSuffix(name, "SQL") {
+					consts = append(consts, name)
+				}
+			case *ast.FuncDecl:
+				if n.Name.Name == "statements" {
+					ast.Inspect(n, func(n ast.Node) bool {
+						if id, ok := n.(*ast.Ident); ok && strings.HasSuffix(id.Name, "SQL") {
+							listed = append(listed, id.Name)
+						}
+						return true
+					})
+				}
+			}
+			return true
+		})
+	}
 	slices.Sort(consts)
 	slices.Sort(listed)
 	if !slices.Equal(consts, listed) {
