@@ -43,7 +43,7 @@ type Fetcher struct {
 	deps     Deps
 	sessions *Sessions
 	places   *semaphore.Weighted // partitions of the fetches under way
-	answered []atomic.Uint64 // by shard: the highest version that an answer came from
+	answered []atomic.Uint64     // by shard: the highest version that an answer came from
 	counts   counters
 }
 
