@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,9 +79,10 @@ func TestBounds_OfBytesInFlight(t *testing.T) {
 
 func TestBounds_OfDecodedBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hold, handled := make(chan struct{}), 0
+		hold := make(chan struct{})
+		var handled atomic.Int32
 		h := startPipe(t, []Route{metadataRoute(func(context.Context, *Request) Answer {
-			handled++ // one at a time, as the bound makes them
+			handled.Add(1)
 			<-hold
 			return Answer{Message: kmsg.NewPtrMetadataResponse()}
 		})}, limits(func(l *Limits) { l.ServerBytesDecodedMax = 1 << 20 }))
@@ -90,8 +92,14 @@ func TestBounds_OfDecodedBytes(t *testing.T) {
 		a.send(1, large)
 		b.send(1, large)
 		synctest.Wait()
-		if handled != 1 {
-			t.Errorf("%d large messages at once", handled)
+		if n := handled.Load(); n != 1 {
+			t.Errorf("%d large messages at once", n)
+		}
+		// Neither client reads yet: the answer that waits to be written holds no message.
+		hold <- struct{}{}
+		synctest.Wait()
+		if n := handled.Load(); n != 2 {
+			t.Errorf("%d handled beside an answer that isn't read", n)
 		}
 		close(hold)
 		a.expect(1)
@@ -196,7 +204,8 @@ func TestTimeouts(t *testing.T) {
 				})
 				c := h.client()
 				begin := time.Now()
-				go x.talk(c)
+				var talking sync.WaitGroup
+				talking.Go(func() { x.talk(c) })
 				synctest.Wait()
 				if name == "idle after a request" {
 					time.Sleep(2 * time.Minute)
@@ -205,6 +214,8 @@ func TestTimeouts(t *testing.T) {
 				if took := time.Since(begin); took != x.want {
 					t.Errorf("closed after %v, want %v", took, x.want)
 				}
+				c.Close()
+				talking.Wait()
 				h.finish()
 			})
 		})

@@ -30,8 +30,8 @@ const (
 // Check walks the body of a request (what is behind the request header) and
 // says whether decoding it is safe: every length is compared with the bytes that
 // remain before anything is allocated, so no accepted body makes the decoder
-// take more than 8 × its size + 64 MiB. It accepts exactly one encoded request
-// and nothing behind it.
+// take more than 8 × its size + 64 MiB. Bytes behind the body are ignored, as Apache
+// Kafka ignores them: librdkafka leaves three behind a Metadata request for all topics.
 func Check(key, version int16, body []byte) error {
 	p := programOf(key, version)
 	if p == nil {
@@ -142,7 +142,7 @@ func resolveField(f field, version int16, flexible bool) (op, int) {
 	case kindBytes, kindArray:
 		size = 4
 	}
-	if flexible && o.width == 0 {
+	if flexible && o.width == 0 || f.kind == kindOptional {
 		size = 1
 	}
 	switch {
@@ -165,6 +165,7 @@ func resolveField(f field, version int16, flexible bool) (op, int) {
 
 // cost is what the guard counted in a body.
 type cost struct {
+	behind   int // bytes behind the body
 	elements int // of arrays
 	unknown  int // tagged fields that the version doesn't know
 	steps    int // of the walk; each eats at least one byte
@@ -188,12 +189,10 @@ func (p *program) check(body []byte) (cost, error) {
 	}
 	w := newWalker(body, p.flexible)
 	at, err := w.node(&p.body)
-	if err == nil && len(w.b) > 0 {
-		at, err = "body", errTrailing
-	}
 	if err != nil {
 		return w.cost, fmt.Errorf("%s version %d: %s: %w", p.name, p.version, at, err)
 	}
+	w.behind = len(w.b)
 	return w.cost, nil
 }
 
@@ -235,6 +234,8 @@ func (w *walker) op(o *op) (string, error) {
 		return w.node(o.elem)
 	case kindArray:
 		return w.array(o)
+	case kindOptional:
+		return w.optional(o)
 	}
 	n, err := w.length(o)
 	if err != nil || n < 0 {
@@ -245,6 +246,21 @@ func (w *walker) op(o *op) (string, error) {
 	}
 	w.b = w.b[n:]
 	return "", nil
+}
+
+func (w *walker) optional(o *op) (string, error) {
+	if len(w.b) == 0 {
+		return o.name, errShort
+	}
+	present := int8(w.b[0])
+	w.b = w.b[1:]
+	switch present {
+	case -1:
+		return "", nil
+	case 1:
+		return w.node(o.elem)
+	}
+	return o.name, errLength
 }
 
 func (w *walker) array(o *op) (string, error) {

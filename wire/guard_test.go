@@ -127,8 +127,8 @@ func TestCheck_ConsumesExactlyWhatWasEncoded(t *testing.T) {
 			if counted.steps > len(body) {
 				t.Fatalf("%s version %d: %d steps for %d bytes", p.name, p.version, counted.steps, len(body))
 			}
-			if err := Check(p.key, p.version, append(body, 0)); !errors.Is(err, errTrailing) {
-				t.Fatalf("%s version %d with a byte more: %v", p.name, p.version, err)
+			if more, err := p.check(append(body, 0)); err != nil || counted.behind != 0 || more.behind != 1 {
+				t.Fatalf("%s version %d: %d bytes left, %d of one more: %v", p.name, p.version, counted.behind, more.behind, err)
 			}
 			for cut := 0; cut < len(body); cut += 1 + rnd.IntN(1+len(body)/16) {
 				if err := Check(p.key, p.version, body[:cut]); err == nil {

@@ -219,17 +219,24 @@ func (c *Conn) answer(r *Request, a Answer) {
 
 // finish gives back all that r holds.
 func (c *Conn) finish(r *Request) {
-	if r.decoded > 0 {
-		c.server.decoded.Release(r.decoded)
-	}
-	if r.produce != nil && !r.Frame.spoiled.Load() {
-		r.Message = nil
-		r.produce.release()
-		r.produce = nil
-	}
+	c.releaseMessage(r)
 	r.Frame.Release()
 	c.lastAnswered.Store(time.Now().UnixNano())
 	c.dismiss(r)
+}
+
+// releaseMessage gives back the decoded message. It comes before the answer is
+// written: a client that reads slowly mustn't keep others from having theirs decoded.
+func (c *Conn) releaseMessage(r *Request) {
+	r.Message = nil
+	if r.decoded > 0 {
+		c.server.decoded.Release(r.decoded)
+		r.decoded = 0
+	}
+	if r.produce != nil && !r.Frame.spoiled.Load() {
+		r.produce.release()
+	}
+	r.produce = nil
 }
 
 // fail closes the connection for a reason worth telling.

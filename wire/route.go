@@ -39,8 +39,9 @@ type Route struct {
 	Start func(ctx context.Context, r *Request) (wait func(ctx context.Context) Answer)
 }
 
-// Request is one decoded request. It and its Message may be used until the answer
-// has been written. Message's byte slices alias Frame; its strings don't.
+// Request is one decoded request. Its Message may be used until the answer is
+// returned, its Frame until the answer has been written. Message's byte slices
+// alias Frame; its strings don't.
 type Request struct {
 	Conn          *Conn
 	Key, Version  int16

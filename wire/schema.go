@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // kind is how a field is encoded.
 type kind uint8
 
@@ -12,7 +14,8 @@ const (
 	kindString
 	kindBytes
 	kindArray
-	kindStruct // of a tagged field
+	kindStruct   // of a tagged field
+	kindOptional // a struct behind a byte: 1, or -1 for null
 )
 
 // width is the size in bytes of a kind that has one size.
@@ -64,7 +67,10 @@ type schema struct {
 }
 
 // schemas returns the shapes of all requests that can have a route.
-func schemas() []schema {
+func schemas() []schema { return slices.Concat(mainSchemas(), adminSchemas()) }
+
+// mainSchemas returns the shapes of the requests that records, topics and the cluster need.
+func mainSchemas() []schema {
 	return []schema{
 		{
 			key: 0, name: "Produce", min: 0, max: 13, flexible: 9,

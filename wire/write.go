@@ -46,6 +46,7 @@ func (c *Conn) write(r *Request, a Answer) (int, error) {
 		b = a.Message.AppendTo(b)
 	}
 	buffer.b = b
+	c.releaseMessage(r)
 	total := len(b)
 	for _, s := range a.Raw {
 		total += len(s)
