@@ -74,6 +74,9 @@ func TestSchemas_CoverTheirRequests(t *testing.T) {
 		"ListOffsets": {1, 11}, "InitProducerId": {0, 5}, "OffsetForLeaderEpoch": {2, 4},
 		"CreateTopics": {2, 7}, "DeleteTopics": {1, 6}, "DescribeConfigs": {1, 4},
 		"DescribeCluster": {0, 2}, "FindCoordinator": {0, 6},
+		"AlterConfigs": {0, 2}, "IncrementalAlterConfigs": {0, 1}, "ListConfigResources": {0, 1},
+		"CreatePartitions": {0, 3}, "DescribeProducers": {0, 0}, "DescribeLogDirs": {1, 4},
+		"DescribeTopicPartitions": {0, 0}, "ElectLeaders": {0, 2}, "DeleteRecords": {0, 2},
 	}
 	for _, s := range schemas() {
 		m := kmsg.RequestForKey(s.key)
@@ -191,6 +194,8 @@ func TestCheck_Refuses(t *testing.T) {
 		{"a tagged field longer than the rest", 18, 3, "\x01\x01\x01\x00\x7f", errLength},
 		{"tagged fields that don't rise", 18, 3, "\x01\x01\x02\x01\x00\x01\x00", errTags},
 		{"a known tagged field with more in it", 1, 12, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\x01\x01\x00\x02\x00\x00", errTrailing},
+		{"an optional struct that ends early", 75, 0, "\x01\x00\x00\x00\x00", errShort},
+		{"an optional struct that is neither there nor null", 75, 0, "\x01\x00\x00\x00\x00\x02\x00", errLength},
 		{"2^20 and one elements", 3, 9, "\x82\x80\x40" + many(1<<20+1, "\x01\x00") + "\x00\x00\x00\x00", errElements},
 		{"too many unknown tagged fields", 3, 9, "\x33" + many(50, "\x01\x01\x00\x00") + "\x00\x00\x00\x00", errUnknownTags},
 		{"a body over 16 MiB", 3, 9, many(BodyBytesCeiling+1, "\x00"), errBodySize},

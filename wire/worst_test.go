@@ -38,6 +38,8 @@ func (w worst) node(n *node, path string, inside bool) (b []byte) {
 		case o.kind == kindArray && (inside || strings.HasPrefix(w.target, at+"/")):
 			b = append(b, w.length(o.kind, 1)...)
 			b = append(b, w.node(o.elem, at, inside)...)
+		case o.kind == kindOptional:
+			b = append(b, 0xff) // null
 		default:
 			b = append(b, w.length(o.kind, 0)...)
 		}
