@@ -161,6 +161,7 @@ func TestFlights(t *testing.T) {
 		for _, reader := range mainClients() {
 			for topic, codec := range topics {
 				t.Run(reader.name+" reads "+topic, func(t *testing.T) {
+					t.Parallel()
 					records := reader.read(t, address, topic, anyTime)
 					f.check(t, records, 0)
 					for _, r := range records {

@@ -14,7 +14,7 @@ type franz struct{}
 
 func (franz) connect(t *testing.T, address string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address)}, options...)...)
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation()}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,8 @@ func dial(t *testing.T, address string) *rawConn {
 // add puts a request behind those that send will write.
 func (c *rawConn) add(request kmsg.Request, version int16) {
 	request.SetVersion(version)
-	c.out = kmsg.NewRequestFormatter(kmsg.FormatterClientID("raw")).AppendRequest(c.out, request, c.next+int32(len(c.sent)))
+	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("raw")).AppendRequest(nil, request, c.next+int32(len(c.sent)))
+	c.out = append(c.out, frame...)
 	c.sent = append(c.sent, request)
 }
 
