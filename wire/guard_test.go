@@ -74,6 +74,8 @@ func TestSchemas_CoverTheirRequests(t *testing.T) {
 		"ListOffsets": {1, 11}, "InitProducerId": {0, 5}, "OffsetForLeaderEpoch": {2, 4},
 		"CreateTopics": {2, 7}, "DeleteTopics": {1, 6}, "DescribeConfigs": {1, 4},
 		"DescribeCluster": {0, 2}, "FindCoordinator": {0, 6},
+		"OffsetCommit": {2, 10}, "OffsetFetch": {1, 10}, "JoinGroup": {0, 9}, "SyncGroup": {0, 5}, "Heartbeat": {0, 4},
+		"LeaveGroup": {0, 5}, "DescribeGroups": {0, 6}, "ListGroups": {0, 5}, "DeleteGroups": {0, 2}, "OffsetDelete": {0, 0},
 		"AlterConfigs": {0, 2}, "IncrementalAlterConfigs": {0, 1}, "ListConfigResources": {0, 1},
 		"CreatePartitions": {0, 3}, "DescribeProducers": {0, 0}, "DescribeLogDirs": {1, 4},
 		"DescribeTopicPartitions": {0, 0}, "ElectLeaders": {0, 2}, "DeleteRecords": {0, 2},
