@@ -158,6 +158,7 @@ func (a *Agent) sources(p *process) metrics.Sources {
 		Fetch:       p.fetcher.Stats,
 		Cache:       p.blocks.Cache().Stats,
 		BuffersIdle: p.buffers.IdleBytes,
+		Statements:  p.store.Statements,
 		Replicas:    p.follower.Replicas,
 		Clock:       time.Now,
 	}

@@ -307,3 +307,27 @@ func TestAgent_RefusesWhatItCannotServe(t *testing.T) {
 	foreign.Metastore = "sqlite://" + filepath.Join(dir, "other.db")
 	refused("another cluster's bucket", "belongs to the cluster", foreign)
 }
+
+func TestAgent_StopsWhileReadersWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, nil)
+		s.create("t", 1)
+		reader := s.client(kgo.ConsumeTopics("t"), kgo.FetchMaxWait(30*time.Second))
+		polled := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer close(polled)
+			reader.PollFetches(ctx)
+		}()
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		cancel()
+		<-polled
+	})
+}

@@ -123,6 +123,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Fetch:    p.fetcher,
 		Clock:    time.Now,
 		Log:      a.cfg.Log,
+		Outcome:  p.metrics.Outcome,
 		Term:     lifetime,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -87,16 +88,29 @@ func (c *Conn) handle(r *Request) error {
 	}
 	if r.route.Start == nil {
 		c.noteSoftware(r)
-		c.answer(r, r.route.Handle(c.gone, r))
+		c.answer(r, survive(func() Answer { return r.route.Handle(c.gone, r) }))
 		return nil
 	}
-	r.wait = r.route.Start(c.cutOff, r)
+	if a := survive(func() (a Answer) { r.wait = r.route.Start(c.cutOff, r); return a }); a.Close != nil {
+		return a.Close
+	}
 	if c.pending == nil {
 		c.pending = make(chan *Request, cap(c.slots))
 	}
 	c.answered.Add(1)
 	c.pending <- r // never full: slots bound it
 	return nil
+}
+
+// survive calls f. A panic is a bug that one request has met: it costs its
+// connection, not the others'.
+func survive(f func() Answer) (a Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			a = Answer{Close: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return f()
 }
 
 var errUnknownAPIVersions = errors.New("unknown version of ApiVersions")
@@ -186,7 +200,7 @@ func unknownAPIVersions(r Route) *kmsg.ApiVersionsResponse {
 // answerPending answers the overlapping requests in the order they were started.
 func (c *Conn) answerPending() {
 	for r := range c.pending {
-		a := r.wait(c.cutOff)
+		a := survive(func() Answer { return r.wait(c.cutOff) })
 		if c.cutOff.Err() != nil {
 			r.Frame.spoil() // the wait may have been cut short
 		}

@@ -376,3 +376,36 @@ func FuzzFrame(f *testing.F) {
 		s.decoded.Release(s.limits.ServerBytesDecodedMax)
 	})
 }
+
+func TestPanic_CostsItsConnectionOnly(t *testing.T) {
+	for name, routes := range map[string][]Route{
+		"handle": {metadataRoute(func(context.Context, *Request) Answer { panic("a bug") })},
+		"start":  {produceRoute(func(context.Context, *Request) func(context.Context) Answer { panic("a bug") })},
+		"wait": {produceRoute(func(context.Context, *Request) func(context.Context) Answer {
+			return func(context.Context) Answer { panic("a bug") }
+		})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				routes := append(routes, fetchRoute(func(context.Context, *Request) Answer {
+					return Answer{Message: kmsg.NewPtrFetchResponse()}
+				}))
+				h := startPipe(t, routes)
+				bystander, c := h.client(), h.client()
+				if name == "handle" {
+					c.send(1, metadata())
+				} else {
+					c.send(1, produce("x"))
+				}
+				c.expectClosed()
+				bystander.send(2, fetch())
+				bystander.expect(2)
+				bystander.Close()
+				h.finish()
+				if !strings.Contains(h.log.String(), "a bug") {
+					t.Error("the log doesn't tell of the panic")
+				}
+			})
+		})
+	}
+}

@@ -101,6 +101,8 @@ type Deps struct {
 	Log      *slog.Logger
 	// Random makes topic ids; nil: the system's.
 	Random io.Reader
+	// Outcome is told how many partitions, or whole requests, got a code; nil: nobody is.
+	Outcome func(key, code int16, n int)
 	// Term ends with the broker's term. Appends to the catalog go on until then,
 	// whether or not the connection that asked for them is still there.
 	Term context.Context
@@ -131,6 +133,9 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	}
 	if b.deps.Random == nil {
 		b.deps.Random = rand.Reader
+	}
+	if b.deps.Outcome == nil {
+		b.deps.Outcome = func(int16, int16, int) {}
 	}
 	if b.deps.Term == nil {
 		b.deps.Term = context.Background()

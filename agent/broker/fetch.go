@@ -18,7 +18,15 @@ import (
 // ignored, as there are no followers. Nothing is throttled.
 func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
 	m := r.Message.(*kmsg.FetchRequest)
-	res := b.deps.Fetch.Fetch(ctx, fetchRequest(m))
+	req := fetchRequest(m)
+	req.Hurry = r.Conn.Draining()
+	res := b.deps.Fetch.Fetch(ctx, req)
+	b.deps.Outcome(keyFetch, codeOf(res.Err), 1)
+	for i := range res.Partitions {
+		if err := res.Partitions[i].Err; err != nil {
+			b.deps.Outcome(keyFetch, codeOf(err), 1)
+		}
+	}
 	return wire.Answer{Raw: res.Encode(m.Version, codeOf), Release: res.Release}
 }
 

@@ -278,6 +278,7 @@ func (p *produce) wait(ctx context.Context) wire.Answer {
 	if p.closeErr == nil && p.sub != nil {
 		p.closeErr = p.results(ctx)
 	}
+	p.tellOutcomes()
 	switch {
 	case p.closeErr != nil:
 		return wire.Answer{Close: fmt.Errorf("produce: %w", p.closeErr)}
@@ -291,6 +292,23 @@ func (p *produce) wait(ctx context.Context) wire.Answer {
 		return wire.Answer{Message: p.resp}
 	}
 	return wire.Answer{Raw: [][]byte{encodeProduce(p.resp)}}
+}
+
+// tellOutcomes counts the partitions' codes.
+func (p *produce) tellOutcomes() {
+	fine := 0
+	for i := range p.resp.Topics {
+		for j := range p.resp.Topics[i].Partitions {
+			if code := p.resp.Topics[i].Partitions[j].ErrorCode; code != wire.CodeNone {
+				p.b.deps.Outcome(keyProduce, code, 1)
+			} else {
+				fine++
+			}
+		}
+	}
+	if fine > 0 && p.closeErr == nil {
+		p.b.deps.Outcome(keyProduce, wire.CodeNone, fine)
+	}
 }
 
 // results fills in what became of the batches. An error says that the connection must close.

@@ -72,6 +72,7 @@ type Request struct {
 	MinBytes      int
 	MaxBytes      int
 	ReadCommitted bool
+	Hurry         <-chan struct{} // closed: answer with what there is; nil: never
 }
 
 // Partition is the answer for one partition.

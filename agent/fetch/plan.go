@@ -85,6 +85,8 @@ func (rd *reading) wait(ctx context.Context) {
 		case <-timer.C:
 			rd.settle(ctx)
 			return
+		case <-rd.req.Hurry:
+			return
 		case <-ctx.Done():
 			return
 		}

@@ -52,7 +52,7 @@ func seconds() []float64 {
 func New(registerer prometheus.Registerer, version string, names Names) (*Metrics, error) {
 	m := &Metrics{
 		names:          names,
-		outcomes:       counters("wadi_request_outcomes_total", "Outcomes of requests, one for each topic, partition or request that has a code of its own.", "request", "code"),
+		outcomes:       counters("wadi_request_outcomes_total", "Outcomes of Produce, one a partition, and of Fetch, one a request and one a partition that has an error.", "request", "code"),
 		took:           histograms("wadi_request_seconds", "From a request's last byte to the end of its answer.", "request"),
 		requestBytes:   counters("wadi_request_bytes_total", "Bytes of requests that were read.", "request"),
 		answerBytes:    counters("wadi_answer_bytes_total", "Bytes of answers that were written.", "request"),
@@ -104,9 +104,9 @@ func (m *Metrics) request(key int16) *request {
 	return r.(*request)
 }
 
-// Outcome counts a code that a request was answered with.
-func (m *Metrics) Outcome(key, code int16) {
-	m.outcomes.WithLabelValues(m.names.Request(key), m.names.Code(code)).Inc()
+// Outcome counts n times a code that a request was answered with.
+func (m *Metrics) Outcome(key, code int16, n int) {
+	m.outcomes.WithLabelValues(m.names.Request(key), m.names.Code(code)).Add(float64(n))
 }
 
 // Stage times a part of a batch's way; it is ingest.Stats.Observe.

@@ -64,7 +64,7 @@ var (
 func touch(m *Metrics) {
 	m.Answered(0, 9, 100, 50, 20*time.Millisecond)
 	m.Answered(0, 9, 100, 0, 3*time.Millisecond)
-	m.Outcome(0, 6)
+	m.Outcome(0, 6, 1)
 	for _, stage := range []ingest.Stage{ingest.StageWait, ingest.StageUpload, ingest.StageCommit} {
 		m.Stage(stage, time.Millisecond)
 	}
@@ -88,6 +88,7 @@ func touch(m *Metrics) {
 		Fetch:           func() fetch.Stats { return fetch.Stats{Fetches: 10, Sessions: fetch.SessionCounts{Evicted: 11}} },
 		Cache:           func() cache.Stats { return cache.Stats{Hits: 12, BytesMax: 13} },
 		BuffersIdle:     func() int64 { return 14 },
+		Statements:      func() metastore.Statements { return metastore.Statements{Append: 15} },
 		Replicas:        follower.Replicas,
 		Clock:           func() time.Time { return begin },
 	})

@@ -23,6 +23,7 @@ type Sources struct {
 	Fetch           func() fetch.Stats
 	Cache           func() cache.Stats
 	BuffersIdle     func() int64 // bytes
+	Statements      func() metastore.Statements
 	Replicas        func() []*metastore.Replica
 	Clock           func() time.Time // that Replica.FreshAt is told by; needed for Replicas
 }
@@ -63,7 +64,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
-		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), buffersGroup(), replicasGroup(),
+		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), buffersGroup(), statementsGroup(), replicasGroup(),
 	}}
 	p.sources.Store(&Sources{})
 	return p
@@ -230,5 +231,21 @@ func replicasGroup() group {
 			}
 			emit(r.ID().String(), now.Sub(r.FreshAt()).Seconds(), float64(r.Version()), stopped)
 		}
+	}}
+}
+
+func statementsGroup() group {
+	statements := counter("wadi_metastore_statements_total", "Calls to the metastore; on Postgres each is a statement.", "kind")
+	return group{[]pulledMetric{
+		statements.of("append"), statements.of("read"), statements.of("snapshots"), statements.of("place_snapshot"), statements.of("trim"),
+		statements.of("begin_term"), statements.of("renew_term"), statements.of("end_term"), statements.of("terms"), statements.of("now"),
+		counter("wadi_metastore_entries_total", "Entries that appends to the metastore asked for."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Statements == nil {
+			return
+		}
+		v := s.Statements()
+		emit("", float64(v.Append), float64(v.Read), float64(v.Snapshots), float64(v.PlaceSnapshot), float64(v.Trim),
+			float64(v.BeginTerm), float64(v.RenewTerm), float64(v.EndTerm), float64(v.Terms), float64(v.Now), float64(v.Parts))
 	}}
 }
