@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,7 +26,12 @@ const patience = time.Minute
 // binaryVariable names the built binary to this package's tests.
 const binaryVariable = "WADI_TEST_BINARY"
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+var buildFlag = flag.String("build", "", "build wadi with `ARGUMENTS` more, such as -race")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(buildAndRun(m))
+}
 
 // buildAndRun builds wadi from the main module into a temporary folder.
 func buildAndRun(m *testing.M) int {
@@ -34,7 +42,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	binary := filepath.Join(folder, "wadi")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/wadi")
+	build := exec.Command("go", slices.Concat([]string{"build", "-o", binary}, strings.Fields(*buildFlag), []string{"./cmd/wadi"})...)
 	build.Dir = filepath.Join("..", "..", "..")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
