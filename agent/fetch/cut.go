@@ -78,7 +78,7 @@ func (s *span) next(sizeMax int, scratch []byte) (batch.Header, error) {
 	}
 	h, err := batch.Parse(b)
 	if err != nil {
-		return h, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return h, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
 	if size := h.Size(); size < batch.HeaderSize || int64(size) > s.left || size > sizeMax || h.LastOffsetDelta < 0 {
 		return h, fmt.Errorf("%w: a batch of %d bytes with %d left", ErrCorrupt, size, s.left)
