@@ -33,6 +33,14 @@ const (
 	EffectMarker           EffectKind = 38 // reserved: transactions
 	EffectSwap             EffectKind = 39 // reserved: compaction
 	EffectInlineBatches    EffectKind = 40 // reserved: extents whose place is the entry
+
+	// Groups.
+	EffectGroupGeneration  EffectKind = 64 // the members of a generation and their assignments
+	EffectOffsetsCommitted EffectKind = 65
+	EffectOffsetsDeleted   EffectKind = 66
+	EffectGroupDeleted     EffectKind = 67
+	EffectOffsetsPending   EffectKind = 68 // reserved: transactions
+	EffectOffsetsEnded     EffectKind = 69 // reserved: transactions
 )
 
 func (k EffectKind) String() string {
@@ -65,6 +73,14 @@ func (k EffectKind) String() string {
 		return "forget-producer"
 	case EffectLogStart:
 		return "log-start"
+	case EffectGroupGeneration:
+		return "group-generation"
+	case EffectOffsetsCommitted:
+		return "offsets-committed"
+	case EffectOffsetsDeleted:
+		return "offsets-deleted"
+	case EffectGroupDeleted:
+		return "group-deleted"
 	}
 	return fmt.Sprintf("effect-%d", uint64(k))
 }

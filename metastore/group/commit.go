@@ -1,0 +1,182 @@
+package group
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// The guards of a commit. Persisted; never renumber.
+const (
+	guardEmpty      = 0 // the group has no members, or is unknown
+	guardGeneration = 1 // the generation is the one that was written by the version that follows
+	// 2 is reserved for a member's epoch, 3 for transactions.
+)
+
+// Commit is what one member, or a client that is none, commits at once.
+type Commit struct {
+	Group string
+	// Generation is Written of the generation under which the member was admitted. 0: of
+	// no member; the commit stands while the group has none, and makes the group.
+	Generation metastore.Version
+	Expires    int64          // ms since 1970 UTC; Never
+	Offsets    []PlacedOffset // by place, each place once; CommittedAt and Expires are not looked at
+}
+
+// Codings of offsets at their shortest: a topic with its list, and a partition.
+const (
+	topicBytesMin     = 2
+	partitionBytesMin = 4
+)
+
+// AppendCommit appends the effect of c. It panics on offsets out of order.
+func AppendCommit(dst []byte, c Commit) []byte {
+	body := appendID(make([]byte, 0, 64), c.Group)
+	if c.Generation == 0 {
+		body = append(body, guardEmpty)
+	} else {
+		body = append(body, guardGeneration)
+		body = binary.AppendUvarint(body, uint64(c.Generation))
+	}
+	body = binary.AppendVarint(body, c.Expires)
+	body = appendPlaced(body, c.Offsets, func(o PlacedOffset) Place { return o.Place }, func(dst []byte, o PlacedOffset) []byte {
+		return appendOffset(dst, o.Offset)
+	})
+	return metastore.AppendEffect(dst, metastore.EffectOffsetsCommitted, body)
+}
+
+// appendOffset appends what a commit and a snapshot hold of an offset.
+func appendOffset(dst []byte, o Offset) []byte {
+	dst = binary.AppendVarint(dst, o.Offset)
+	dst = binary.AppendUvarint(dst, uint64(max(int64(o.LeaderEpoch), -1)+1))
+	return metastore.AppendBytes(dst, o.Metadata)
+}
+
+func decodeOffset(d *metastore.Decoder) Offset {
+	o := Offset{Offset: d.Varint()}
+	epoch := d.Uvarint()
+	if epoch > math.MaxInt32+1 {
+		d.Fail("leader epoch out of range")
+	}
+	o.LeaderEpoch = int32(int64(epoch) - 1)
+	o.Metadata = d.String()
+	return o
+}
+
+// appendPlaced appends a list that is ordered by place: the topics as differences,
+// each with its partitions as differences.
+func appendPlaced[T any](dst []byte, list []T, place func(T) Place, add func([]byte, T) []byte) []byte {
+	topics := 0
+	for i := range list {
+		if i > 0 && place(list[i-1]).Compare(place(list[i])) >= 0 || place(list[i]).Partition < 0 {
+			panic(fmt.Sprintf("coding of offsets: %v is out of order", place(list[i])))
+		}
+		if i == 0 || place(list[i-1]).Topic != place(list[i]).Topic {
+			topics++
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(topics))
+	topic := uint64(0)
+	for i := 0; i < len(list); {
+		number := place(list[i]).Topic
+		end := i
+		for end < len(list) && place(list[end]).Topic == number {
+			end++
+		}
+		dst = binary.AppendUvarint(dst, number-topic)
+		dst = binary.AppendUvarint(dst, uint64(end-i))
+		partition := int32(0)
+		for _, x := range list[i:end] {
+			p := place(x).Partition
+			dst = binary.AppendUvarint(dst, uint64(p-partition))
+			dst, partition = add(dst, x), p
+		}
+		topic, i = number, end
+	}
+	return dst
+}
+
+// decodePlaced reads what appendPlaced wrote, and calls take for each element; take
+// reads what add wrote. After an error in d it returns; what take was given is then to be dropped.
+func decodePlaced(d *metastore.Decoder, bytesMin int, take func(Place)) {
+	topic := uint64(0)
+	for i := range d.Count(topicBytesMin) {
+		delta := d.Uvarint()
+		if topic += delta; i > 0 && (delta == 0 || topic < delta) {
+			d.Fail("topics out of order")
+		}
+		partition := int64(0)
+		n := d.Count(bytesMin)
+		if n == 0 {
+			d.Fail("a topic without partitions")
+		}
+		for j := range n {
+			delta := d.Uvarint()
+			if delta > math.MaxInt32 || j > 0 && delta == 0 || partition+int64(delta) > math.MaxInt32 {
+				d.Fail("partitions out of order")
+			}
+			if d.Err != nil {
+				return
+			}
+			partition += int64(delta)
+			take(Place{topic, int32(partition)})
+		}
+	}
+}
+
+// applyCommit stores the offsets if the guard holds.
+func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, err error) {
+	id := decodeID(d)
+	expect, member := decodeGuard(d)
+	expires := decodeExpires(d)
+	var offsets []PlacedOffset
+	decodePlaced(d, partitionBytesMin, func(p Place) { offsets = append(offsets, PlacedOffset{p, decodeOffset(d)}) })
+	if err := atEnd(d); err != nil {
+		return false, err
+	}
+	g := s.groups[id]
+	if member && g.written() != expect || !member && g != nil && len(g.generation.Members) > 0 {
+		return false, nil
+	}
+	if g == nil {
+		g = &group{generation: &Generation{Written: at.Version, Since: at.Time}}
+		s.groups[id] = g
+	}
+	if g.offsets == nil {
+		g.offsets = make(map[Place]Offset, len(offsets))
+	}
+	s.offsets -= len(g.offsets)
+	for _, o := range offsets {
+		o.CommittedAt, o.Expires = at.Time, expires
+		g.offsets[o.Place] = o.Offset
+	}
+	s.offsets += len(g.offsets)
+	return true, nil
+}
+
+// decodeGuard returns the version that must have written the generation, of a member's commit.
+func decodeGuard(d *metastore.Decoder) (expect metastore.Version, member bool) {
+	guard := d.Fixed(1)
+	switch {
+	case d.Err != nil:
+	case guard[0] == guardEmpty:
+	case guard[0] == guardGeneration:
+		if expect = metastore.Version(d.Uvarint()); expect == 0 {
+			d.Fail("a generation that was never written")
+		}
+		return expect, true
+	default:
+		d.Fail("unknown guard of a commit")
+	}
+	return 0, false
+}
+
+func decodeExpires(d *metastore.Decoder) int64 {
+	expires := d.Varint()
+	if expires < Never {
+		d.Fail("expiry out of range")
+	}
+	return expires
+}

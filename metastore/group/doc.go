@@ -1,0 +1,25 @@
+// Package group is the state machine of a groups journal: the offsets that consumer
+// groups have committed, and of each group its last stable generation.
+//
+// It does: fold generations, commits, and the deletion of offsets and groups; answer
+// from that state; say in which journal a group lies.
+//
+// It does not: know of joins in progress, time-outs or heartbeats (agent/group), nor
+// of topics' names; an offset belongs to a topic by its number in the catalog, which is never reused.
+//
+// Invariants:
+//   - A generation stands only in the place of the very one that its writer saw (its
+//     version, not its number): of two coordinators that don't know of each other one loses.
+//   - A member's commit stands only while the generation stands under which it was
+//     admitted. So once a generation is in the journal, no commit of an earlier one stands.
+//   - A commit without a generation stands only while the group has no members.
+//   - An expired offset is deleted only as it was when it was judged.
+//   - A *Generation is immutable once it is in a State; readers may keep it.
+//   - Reading methods may run side by side.
+//
+// On failure: Apply returns an error for corrupt bytes; the journal stops. An effect
+// that meets another state than its writer saw is void, never an error. Restore returns
+// an error and leaves the state as it was.
+//
+// Start reading at State, then generation.go and commit.go.
+package group
