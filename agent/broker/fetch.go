@@ -12,10 +12,23 @@ import (
 
 // Fetch, versions 4–18: records from an offset on, waiting for them if asked to.
 // https://kafka.apache.org/protocol#The_Messages_Fetch, KIP-74 (bytes), KIP-227
-// (sessions), KIP-516 (topic ids).
+// (sessions), KIP-320 (leader epochs), KIP-516 (topic ids), KIP-595 (diverging epochs).
 //
-// Differs from Apache Kafka: the leader epoch is 0 for ever. A replica id is
-// ignored, as there are no followers. Nothing is throttled.
+// Answers whole batches only, each with its base offset, from the one that holds the
+// offset on. The first batch goes along however large, once a request. A session's
+// partitions are read in their order; one that had records goes to its end.
+//
+// What differs from Apache Kafka:
+//   - The leader epoch is 0 for ever, so no answer names another leader (version 16).
+//   - Replica ids are ignored: there are no followers. Nothing is throttled, and no
+//     preferred replica is named.
+//   - The last batch is never cut off; Kafka sends as much of it as the limits allow.
+//   - MaxWait is bounded by fetch.Config.WaitMax.
+//   - A topic that is deleted while a fetch waits ends the wait with MaxWait only.
+
+// isolationReadCommitted asks for committed records only.
+const isolationReadCommitted = 1
+
 func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
 	m := r.Message.(*kmsg.FetchRequest)
 	req := fetchRequest(m)
@@ -39,7 +52,7 @@ func fetchRequest(m *kmsg.FetchRequest) *fetch.Request {
 		MaxWait:       time.Duration(m.MaxWaitMillis) * time.Millisecond,
 		MinBytes:      int(m.MinBytes),
 		MaxBytes:      int(m.MaxBytes),
-		ReadCommitted: m.IsolationLevel == 1,
+		ReadCommitted: m.IsolationLevel == isolationReadCommitted,
 	}
 	n := 0
 	for i := range m.Topics {

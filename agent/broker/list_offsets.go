@@ -12,35 +12,61 @@ import (
 // ListOffsets, versions 1–11: the offset of a log's begin (−2), end (−1), record with
 // the largest timestamp (−3), or first record no earlier than a time.
 // https://kafka.apache.org/protocol#The_Messages_ListOffsets, KIP-734 (−3), KIP-405
-// (−4, −5), KIP-1023 (−6).
+// (−4), KIP-1005 (−5), KIP-1023 (−6).
 //
-// Differs from Apache Kafka: the earliest local offset (−4) is the log's begin. −5
-// and −6 are answered as by a broker without tiered storage.
+// Every answer comes from a replica that was refreshed after the request. A
+// partition named twice is INVALID_REQUEST, a negative timestamp that the version
+// doesn't know UNSUPPORTED_VERSION; neither is looked up. −4 is the log's begin, −5
+// and −6 are −1, as from a broker without tiered storage.
+//
+// What differs from Apache Kafka: a batch whose records can't be decoded, or are too
+// many to, counts as a record at its first offset; Kafka fails. The time-out of
+// version 10 is not looked at: nothing is waited for but the bucket.
+
+// timestampVersionMin is the first version that knows a timestamp with a meaning
+// of its own, by its negative.
+var timestampVersionMin = [...]int16{
+	-fetch.TimestampLatest:                1,
+	-fetch.TimestampEarliest:              1,
+	-fetch.TimestampMax:                   7,
+	-fetch.TimestampEarliestLocal:         8,
+	-fetch.TimestampLatestTiered:          9,
+	-fetch.TimestampEarliestPendingUpload: 11,
+}
+
 func (b *Broker) handleListOffsets(ctx context.Context, r *wire.Request) wire.Answer {
 	m := r.Message.(*kmsg.ListOffsetsRequest)
 	res := m.ResponseKind().(*kmsg.ListOffsetsResponse)
-	asks, twice := offsetAsks(m)
+	times := timesAsked(m)
+	var asks []fetch.OffsetAsk
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			key := fetch.Key{Topic: fetch.Topic{Name: t.Topic}, Partition: p.Partition}
+			if times[key] == 1 && timestampKnown(p.Timestamp, m.Version) {
+				asks = append(asks, fetch.OffsetAsk{Key: key, CurrentEpoch: p.CurrentLeaderEpoch,
+					Timestamp: p.Timestamp, ReadCommitted: m.IsolationLevel == isolationReadCommitted})
+			}
+		}
+	}
 	found := b.deps.Fetch.Offsets(ctx, asks)
 	for i := range m.Topics {
 		t := kmsg.NewListOffsetsResponseTopic()
 		t.Topic = m.Topics[i].Topic
 		for j := range m.Topics[i].Partitions {
+			asked := &m.Topics[i].Partitions[j]
 			p := kmsg.NewListOffsetsResponseTopicPartition()
-			p.Partition = m.Topics[i].Partitions[j].Partition
-			p.Offset, p.Timestamp, p.LeaderEpoch = -1, -1, -1
-			o := found[0]
-			found = found[1:]
-			key := fetch.Key{Topic: fetch.Topic{Name: t.Topic}, Partition: p.Partition}
+			p.Partition, p.Offset, p.Timestamp, p.LeaderEpoch = asked.Partition, -1, -1, -1
 			switch {
-			case twice[key]:
+			case times[fetch.Key{Topic: fetch.Topic{Name: t.Topic}, Partition: p.Partition}] > 1:
 				p.ErrorCode = wire.CodeInvalidRequest
-			case o.Err != nil:
-				p.ErrorCode = codeOf(o.Err)
+			case !timestampKnown(asked.Timestamp, m.Version):
+				p.ErrorCode = wire.CodeUnsupportedVersion
 			default:
-				p.Offset, p.Timestamp = o.Offset, o.Timestamp
-				if m.Version >= 4 {
-					p.LeaderEpoch = o.Epoch
-				}
+				o := found[0]
+				found = found[1:]
+				p.Offset, p.Timestamp, p.LeaderEpoch, p.ErrorCode = o.Offset, o.Timestamp, o.Epoch, codeOf(o.Err)
 			}
 			t.Partitions = append(t.Partitions, p)
 		}
@@ -49,24 +75,18 @@ func (b *Broker) handleListOffsets(ctx context.Context, r *wire.Request) wire.An
 	return wire.Answer{Message: res}
 }
 
-// offsetAsks returns what is asked in the request's order, and the partitions
-// that are named more than once.
-func offsetAsks(m *kmsg.ListOffsetsRequest) (asks []fetch.OffsetAsk, twice map[fetch.Key]bool) {
-	seen := map[fetch.Key]bool{}
-	twice = map[fetch.Key]bool{}
+// timesAsked counts how often each partition is named.
+func timesAsked(m *kmsg.ListOffsetsRequest) map[fetch.Key]int {
+	times := map[fetch.Key]int{}
 	for i := range m.Topics {
-		for _, p := range m.Topics[i].Partitions {
-			key := fetch.Key{Topic: fetch.Topic{Name: m.Topics[i].Topic}, Partition: p.Partition}
-			if seen[key] {
-				twice[key] = true
-			}
-			seen[key] = true
-			ask := fetch.OffsetAsk{Key: key, CurrentEpoch: -1, Timestamp: p.Timestamp, ReadCommitted: m.IsolationLevel == 1}
-			if m.Version >= 4 {
-				ask.CurrentEpoch = p.CurrentLeaderEpoch
-			}
-			asks = append(asks, ask)
+		for j := range m.Topics[i].Partitions {
+			times[fetch.Key{Topic: fetch.Topic{Name: m.Topics[i].Topic}, Partition: m.Topics[i].Partitions[j].Partition}]++
 		}
 	}
-	return asks, twice
+	return times
+}
+
+// timestampKnown tells whether a version knows the timestamp.
+func timestampKnown(timestamp int64, version int16) bool {
+	return timestamp >= 0 || timestamp > -int64(len(timestampVersionMin)) && version >= timestampVersionMin[-timestamp]
 }

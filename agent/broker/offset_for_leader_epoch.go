@@ -10,10 +10,13 @@ import (
 )
 
 // OffsetForLeaderEpoch, versions 2–4: where an epoch ended.
-// https://kafka.apache.org/protocol#The_Messages_OffsetForLeaderEpoch, KIP-101.
+// https://kafka.apache.org/protocol#The_Messages_OffsetForLeaderEpoch, KIP-101, KIP-320.
 //
-// Differs from Apache Kafka: the only epoch is 0, which ends at the high watermark. A
-// later one is unknown (−1, −1).
+// The only epoch is 0. It ends at the high watermark of a replica that was refreshed
+// after the request. Any other is unknown: −1, −1.
+//
+// What differs from Apache Kafka: replica ids are ignored, as there are no followers.
+
 func (b *Broker) handleOffsetForLeaderEpoch(ctx context.Context, r *wire.Request) wire.Answer {
 	m := r.Message.(*kmsg.OffsetForLeaderEpochRequest)
 	res := m.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
@@ -37,6 +40,8 @@ func (b *Broker) handleOffsetForLeaderEpoch(ctx context.Context, r *wire.Request
 				p.ErrorCode = codeOf(found.Err)
 			case asked.CurrentLeaderEpoch > leaderEpoch:
 				p.ErrorCode = wire.CodeUnknownLeaderEpoch
+			case asked.CurrentLeaderEpoch < -1: // −1: not told
+				p.ErrorCode = wire.CodeFencedLeaderEpoch
 			case asked.LeaderEpoch == leaderEpoch:
 				p.LeaderEpoch, p.EndOffset = leaderEpoch, found.HighWatermark
 			}
