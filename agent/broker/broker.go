@@ -75,9 +75,10 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Refresher brings replicas up to date with their journals.
+// Refresher has the replicas and brings them up to date with their journals.
 type Refresher interface {
 	Refresh(ctx context.Context, journals ...metastore.JournalID) error
+	Replica(id metastore.JournalID) *metastore.Replica
 }
 
 // Writer appends to the journals.

@@ -14,10 +14,19 @@ const (
 	keyAPIVersions          = 18
 	keyCreateTopics         = 19
 	keyDeleteTopics         = 20
+	keyDeleteRecords        = 21
 	keyInitProducerID       = 22
 	keyOffsetForLeaderEpoch = 23
 	keyDescribeConfigs      = 32
+	keyAlterConfigs         = 33
+	keyDescribeLogDirs      = 35
+	keyCreatePartitions     = 37
+	keyElectLeaders         = 43
+	keyIncrementalAlter     = 44
 	keyDescribeCluster      = 60
+	keyDescribeProducers    = 61
+	keyListConfigResources  = 74
+	keyDescribePartitions   = 75
 )
 
 // Routes is the one table of requests: what is dispatched, and what ApiVersions says.
@@ -36,5 +45,15 @@ func (b *Broker) Routes() []wire.Route {
 		{Key: keyOffsetForLeaderEpoch, Min: 2, Max: 4, Handle: b.handleOffsetForLeaderEpoch},
 		{Key: keyDescribeConfigs, Min: 1, Max: 4, Handle: b.handleDescribeConfigs},
 		{Key: keyDescribeCluster, Min: 0, Max: 2, Handle: b.handleDescribeCluster},
+
+		{Key: keyDeleteRecords, Min: 0, Max: 2, Handle: b.handleDeleteRecords},
+		{Key: keyAlterConfigs, Min: 0, Max: 2, Handle: b.handleAlterConfigs},
+		{Key: keyDescribeLogDirs, Min: 1, Max: 4, Handle: b.handleDescribeLogDirs},
+		{Key: keyCreatePartitions, Min: 0, Max: 3, Handle: b.handleCreatePartitions},
+		{Key: keyElectLeaders, Min: 0, Max: 2, Handle: b.handleElectLeaders},
+		{Key: keyIncrementalAlter, Min: 0, Max: 1, Handle: b.handleIncrementalAlterConfigs},
+		{Key: keyDescribeProducers, Min: 0, Max: 0, Handle: b.handleDescribeProducers},
+		{Key: keyListConfigResources, Min: 0, Max: 1, Handle: b.handleListConfigResources},
+		{Key: keyDescribePartitions, Min: 0, Max: 0, Handle: b.handleDescribeTopicPartitions},
 	}
 }

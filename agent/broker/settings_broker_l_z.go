@@ -18,7 +18,7 @@ var brokerSettingsLToZ = []Setting{
 	{"max.connections.per.ip", integer, "2147483647", atLeast(0), ownLimits, ""},
 	{"max.connections.per.ip.overrides", text, "", nil, ownLimits, ""},
 	{"max.incremental.fetch.session.cache.slots", integer, "1000", atLeast(0), acted, "How many fetch sessions are remembered."},
-	{"max.request.partition.size.limit", integer, "2000", atLeast(1), ownLimits, ""},
+	{"max.request.partition.size.limit", integer, "2000", atLeast(1), acted, "The most partitions in one answer to DescribeTopicPartitions."},
 	{"message.max.bytes", integer, "1048588", atLeast(0), acted, "The largest record batch that is taken, as it was sent (after compression). A topic may set max.message.bytes."},
 	{"metadata.log.dir", text, null, nil, noController, ""},
 	{"metadata.log.max.record.bytes.between.snapshots", long, "20971520", atLeast(1), noController, ""},

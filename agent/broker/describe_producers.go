@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire"
+)
+
+// DescribeProducers, version 0 (KIP-664): the idempotent producers that partitions know.
+//
+// Answered from replicas that were brought up to date after the request came.
+//
+// What differs from Apache Kafka: any agent answers for any partition; the last timestamp is that of the entry
+// that changed the producer last; a partition tells at most activeProducersMax of
+// them; there are no transactions yet, so no coordinator epoch and no open offset (both −1).
+
+// activeProducersMax bounds the producers that are told of one partition.
+const activeProducersMax = 10_000
+
+func (b *Broker) handleDescribeProducers(ctx context.Context, r *wire.Request) wire.Answer {
+	req := r.Message.(*kmsg.DescribeProducersRequest)
+	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	err := b.confirmCatalog(ctx)
+	if err == nil {
+		shards := map[int]bool{}
+		for i := range req.Topics {
+			t := b.topic(req.Topics[i].Topic)
+			for _, index := range req.Topics[i].Partitions {
+				if p, err := b.place(t, index); err == nil {
+					shards[p.shard] = true
+				}
+			}
+		}
+		err = b.confirmShards(ctx, shards)
+	}
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		out := kmsg.NewDescribeProducersResponseTopic()
+		out.Topic = asked.Topic
+		for _, index := range asked.Partitions {
+			p := b.describeProducers(asked.Topic, index, err)
+			out.Partitions = append(out.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return wire.Answer{Message: resp}
+}
+
+// describeProducers answers for one partition; err: none can be answered.
+func (b *Broker) describeProducers(topic string, index int32, err error) kmsg.DescribeProducersResponseTopicPartition {
+	out := kmsg.NewDescribeProducersResponseTopicPartition()
+	out.Partition = index
+	var p place
+	if err == nil {
+		p, err = b.place(b.topic(topic), index)
+	}
+	var active []shard.ActiveProducer
+	if err == nil {
+		err = b.viewShard(p.shard, func(s *shard.State) { active = s.ActiveProducers(p.id, activeProducersMax) })
+	}
+	if err != nil {
+		out.ErrorCode, out.ErrorMessage = codeOf(err), messageOf(err)
+		return out
+	}
+	for _, a := range active {
+		producer := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		producer.ProducerID, producer.ProducerEpoch = a.ID, int32(a.State.Epoch)
+		producer.LastSequence, producer.LastTimestamp = a.State.Last, a.Touched
+		producer.CoordinatorEpoch, producer.CurrentTxnStartOffset = -1, -1
+		out.ActiveProducers = append(out.ActiveProducers, producer)
+	}
+	return out
+}

@@ -1,0 +1,35 @@
+package shard
+
+// Bytes returns how many bytes the extents of a partition have together, 0 for one
+// that is not open. It walks the extents.
+func (s *State) Bytes(id PartitionID) int64 {
+	p := s.partition(id)
+	if p == nil {
+		return 0
+	}
+	bytes := int64(0)
+	for i := range p.extents {
+		bytes += int64(p.extents[i].length)
+	}
+	return bytes
+}
+
+// ActiveProducer is a producer that a partition knows.
+type ActiveProducer struct {
+	ID      int64
+	State   ProducerState
+	Touched int64 // ms; the latest writer's clock among the entries that changed it
+}
+
+// ActiveProducers returns the producers that a partition knows, by id, resultsMax at most.
+func (s *State) ActiveProducers(id PartitionID, resultsMax int) []ActiveProducer {
+	p := s.partition(id)
+	if p == nil {
+		return nil
+	}
+	active := make([]ActiveProducer, 0, min(resultsMax, len(p.producers)))
+	for _, slot := range p.producers[:cap(active)] {
+		active = append(active, ActiveProducer{ID: slot.id, State: slot.state.public(), Touched: slot.state.touched})
+	}
+	return active
+}
