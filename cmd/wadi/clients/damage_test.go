@@ -109,7 +109,8 @@ func TestDamagedSegment(t *testing.T) {
 			d.write()
 			path, at := segmentOf(t, d.dir, marker(damagedPartition, damagedRound))
 			row.damage(t, path, at)
-			_, address := startDev(t, d.dir, "127.0.0.1:0")
+			p, address := startDev(t, d.dir, "127.0.0.1:0")
+			p.mayLogErrors = true
 			c := dial(t, address)
 			fetch := func(partition int32, offset int64) (code int16, batches string) {
 				c.add(fetchRequest("t", offset, partition), fetchVersion)
@@ -189,7 +190,8 @@ func TestDamagedHeader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, address = startDev(t, dir, "127.0.0.1:0")
+	p, address = startDev(t, dir, "127.0.0.1:0")
+	p.mayLogErrors = true
 	c = dial(t, address)
 	for i := range headerBytes {
 		switch code, batches := fetch(i); {

@@ -55,12 +55,14 @@ func buildAndRun(m *testing.M) int {
 
 // process is the wadi binary, running.
 type process struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	log   *lockedBuffer
-	ready chan string   // the Kafka address, from the log's "ready"
-	ended chan struct{} // closed once the process is gone
-	code  int           // valid then
+	t   *testing.T
+	cmd *exec.Cmd
+	log *lockedBuffer
+	// mayLogErrors is for a test that makes trouble which an operator must be told of.
+	mayLogErrors bool
+	ready        chan string   // the Kafka address, from the log's "ready"
+	ended        chan struct{} // closed once the process is gone
+	code         int           // valid then
 }
 
 // lockedBuffer is a log that one goroutine writes and others read.
@@ -107,6 +109,11 @@ func start(t *testing.T, args ...string) *process {
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.ended
+		for _, bug := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE", `"level":"ERROR"`} {
+			if strings.Contains(p.log.String(), bug) && !(bug[0] == '"' && p.mayLogErrors) {
+				t.Errorf("wadi's log has %q", bug)
+			}
+		}
 		if t.Failed() {
 			t.Logf("wadi %v:\n%s", args, tail(p.log.String(), 8000))
 		}

@@ -10,16 +10,21 @@ import (
 // segmentio is segmentio/kafka-go. It has no idempotent producer.
 type segmentio struct{}
 
-func (segmentio) client(address string) *kafka.Client {
-	return &kafka.Client{Addr: kafka.TCP(address), Timeout: patience}
+// client has a transport of its own: the shared one remembers topics for seconds.
+func (segmentio) client(t *testing.T, address string) *kafka.Client {
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &kafka.Client{Addr: kafka.TCP(address), Timeout: patience, Transport: transport}
 }
 
 func (segmentio) produce(t *testing.T, address, topic, codec string, records []record) {
 	t.Helper()
 	compression := map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd}[codec]
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
 	w := &kafka.Writer{
 		Addr: kafka.TCP(address), Topic: topic, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
-		Compression: compression, BatchTimeout: 5 * time.Millisecond, BatchSize: 1000,
+		Transport: transport, Compression: compression, BatchTimeout: 5 * time.Millisecond, BatchSize: 1000,
 	}
 	defer w.Close()
 	messages := make([]kafka.Message, len(records))
@@ -88,7 +93,7 @@ func (s segmentio) create(t *testing.T, address, topic string, partitions int, c
 	for name, value := range configs {
 		entry.ConfigEntries = append(entry.ConfigEntries, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
 	}
-	answer, err := s.client(address).CreateTopics(patient(t), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{entry}})
+	answer, err := s.client(t, address).CreateTopics(patient(t), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{entry}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +104,7 @@ func (s segmentio) create(t *testing.T, address, topic string, partitions int, c
 
 func (s segmentio) list(t *testing.T, address string) []string {
 	t.Helper()
-	answer, err := s.client(address).Metadata(patient(t), &kafka.MetadataRequest{})
+	answer, err := s.client(t, address).Metadata(patient(t), &kafka.MetadataRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +117,7 @@ func (s segmentio) list(t *testing.T, address string) []string {
 
 func (s segmentio) partitions(t *testing.T, address, topic string) int {
 	t.Helper()
-	answer, err := s.client(address).Metadata(patient(t), &kafka.MetadataRequest{Topics: []string{topic}})
+	answer, err := s.client(t, address).Metadata(patient(t), &kafka.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +129,7 @@ func (s segmentio) partitions(t *testing.T, address, topic string) int {
 
 func (s segmentio) remove(t *testing.T, address, topic string) {
 	t.Helper()
-	answer, err := s.client(address).DeleteTopics(patient(t), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+	answer, err := s.client(t, address).DeleteTopics(patient(t), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
 	if err != nil {
 		t.Fatal(err)
 	}
