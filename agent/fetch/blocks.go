@@ -25,6 +25,8 @@ type Blocks struct {
 		count    int          // of all marks
 		loads    uint64       // loads begun
 		dropped  uint64       // the highest of the dropped marks' loads
+		evicted  uint64       // bytes found wrong: what is pinned may be older than the marks
+		checks   uint64       // extents verified
 	}
 }
 
@@ -88,24 +90,25 @@ func (b *Blocks) marksLocked(id segment.ID) *marks {
 	return m
 }
 
-// known tells whether an extent's bytes in the cache are known to be right, and
-// else until which load what is read after this call is as it will be verified.
-func (b *Blocks) known(e shard.Extent) (right bool, load uint64) {
+// known tells whether the bytes that the cache holds of an extent are known to be
+// right, and as of which load and eviction that is said.
+func (b *Blocks) known(e shard.Extent) (right bool, load, evicted uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := b.mu.segments[e.Segment]
-	if m == nil {
-		return false, b.mu.loads
+	if m := b.mu.segments[e.Segment]; m != nil {
+		right = m.written || m.verified[e.Position] >= e.Length
 	}
-	return m.written || m.verified[e.Position] >= e.Length, b.mu.loads
+	return right, b.mu.loads, b.mu.evicted
 }
 
-// verified notes that bytes read after known returned load were right. If more of
-// the segment has been loaded since, they may not be those that the cache holds now.
-func (b *Blocks) verified(e shard.Extent, load uint64) {
+// verified notes that bytes pinned when known returned load and evicted are right. If
+// more of the segment was loaded since, or bytes were evicted, they may not be those
+// that the cache holds now.
+func (b *Blocks) verified(e shard.Extent, load, evicted uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mu.segments[e.Segment] == nil && b.mu.dropped > load {
+	b.mu.checks++
+	if b.mu.evicted != evicted || b.mu.segments[e.Segment] == nil && b.mu.dropped > load {
 		return
 	}
 	m := b.marksLocked(e.Segment)
@@ -124,28 +127,37 @@ func (b *Blocks) verified(e shard.Extent, load uint64) {
 // read pins an extent's bytes and verifies them unless they are known to be right.
 // more says that the reader holds pins already, so it must not wait for room.
 func (b *Blocks) read(ctx context.Context, e shard.Extent, sizeMax int, more bool) (*cache.Pinned, error) {
-	right, load := b.known(e)
 	read := b.cache.Read
 	if more {
 		read = b.cache.ReadMore
 	}
+	_, _, before := b.known(e)
 	pinned, err := read(ctx, e.Segment, e.Position, e.Length)
-	if err != nil || right && b.still(e) {
-		return pinned, err
+	if err != nil {
+		return nil, err
+	}
+	// What is pinned stays in the cache, and so is what the marks speak of, unless it
+	// was evicted because another reader found it wrong.
+	right, load, evicted := b.known(e)
+	if right && evicted == before {
+		return pinned, nil
 	}
 	if err := check(pinned.Slices, e, sizeMax); err != nil {
+		b.mu.Lock()
+		b.mu.evicted++
+		b.mu.Unlock()
 		pinned.Evict()
 		return nil, err
 	}
-	b.verified(e, load)
+	b.verified(e, load, before)
 	return pinned, nil
 }
 
-// still tells whether what was known to be right still is: what was read meanwhile
-// may have been loaded after it was evicted.
-func (b *Blocks) still(e shard.Extent) bool {
-	right, _ := b.known(e)
-	return right
+// Checks counts the extents that were verified and found right, for metrics.
+func (b *Blocks) Checks() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.checks
 }
 
 // prefetch loads an extent's bytes ahead, bytesMax of them at most.

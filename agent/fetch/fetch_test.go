@@ -1,17 +1,13 @@
 package fetch
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wadi-io/wadi/agent/cache"
-	"github.com/wadi-io/wadi/wire/batch"
 )
 
 // inWorld runs a test in a bubble with a world of some shards whose follower runs.
@@ -52,82 +48,6 @@ func read(t *testing.T, r *Response) (all []fetched) {
 		}
 	}
 	return all
-}
-
-func TestFetch_TailCostsNoGet(t *testing.T) {
-	inWorld(t, 2, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 2)
-		a, b, c := makeBatch(3, 10, 0), makeBatch(1, 10, 0), makeBatch(5, 10, 0)
-		p0, p1 := Key{topic, 0}, Key{topic, 1}
-		w.flush(true, produced{p0, a}, produced{p0, b}, produced{p1, c})
-		w.flush(true, produced{p0, c})
-		w.refresh()
-		got := w.one(t, full(asks(topic, 0, 0, 1)))
-		if !slices.Equal(got[0].offsets, []int64{0, 2, 3, 3, 4, 8}) || !slices.Equal(got[1].offsets, []int64{0, 4}) {
-			t.Errorf("got %v", got)
-		}
-		if got[0].high != 9 || got[1].high != 5 {
-			t.Errorf("high watermarks %d, %d", got[0].high, got[1].high)
-		}
-		if n := w.gets(); n != 0 {
-			t.Errorf("%d GETs", n)
-		}
-	})
-}
-
-func TestFetch_RecordsAreNotCopied(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 1)
-		b := makeBatch(10, 100, 0)
-		id := w.flush(true, produced{Key{topic, 0}, b}, produced{Key{topic, 0}, b})
-		w.refresh()
-		r := w.fetcher.Fetch(t.Context(), full(asks(topic, 0, 0)))
-		defer r.Release()
-		pinned, err := w.blocks.Cache().Read(t.Context(), id, 4, int64(2*len(b)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer pinned.Release()
-		cached := pinned.Slices[0]
-		got := r.Encode(18, code)
-		// Before, first batch as it is (its base offset is 0), base offset, rest of the second, after.
-		if len(got) != 5 {
-			t.Fatalf("%d slices", len(got))
-		}
-		if &got[1][0] != &cached[0] || len(got[1]) != len(b) {
-			t.Error("the first batch is not the cache's bytes")
-		}
-		if &got[3][0] != &cached[len(b)+8] || len(got[3]) != len(b)-8 {
-			t.Error("the second batch's rest is not the cache's bytes")
-		}
-		if !bytes.Equal(got[2], []byte{0, 0, 0, 0, 0, 0, 0, 10}) {
-			t.Errorf("base offset %x", got[2])
-		}
-	})
-}
-
-func TestFetch_OneLoadPerBlock(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 3)
-		b := makeBatch(10, 5000, 0) // 50 KB: the segment has three blocks of 64 KiB
-		var batches []produced
-		for p := range int32(3) {
-			batches = append(batches, produced{Key{topic, p}, b})
-		}
-		w.flush(false, batches...)
-		w.refresh()
-		for range 3 {
-			got := w.one(t, full(asks(topic, 0, 0, 1, 2)))
-			for _, p := range got {
-				if !slices.Equal(p.offsets, []int64{0, 9}) {
-					t.Errorf("got %v", p.offsets)
-				}
-			}
-		}
-		if n := w.gets(); n != 3 {
-			t.Errorf("%d GETs", n)
-		}
-	})
 }
 
 func TestFetch_OffsetInsideABatch(t *testing.T) {
@@ -236,83 +156,6 @@ func TestFetch_SessionRotatesFairly(t *testing.T) {
 	})
 }
 
-func TestFetch_Waits(t *testing.T) {
-	b := makeBatch(1, 1000, 0)
-	for _, c := range []struct {
-		name     string
-		minBytes int
-		flushes  int // one each second
-		want     time.Duration
-		batches  int
-	}{
-		{"nothing to wait for", 0, 0, 0, 0},
-		{"nothing comes", 1, 0, 10 * time.Second, 0},
-		{"the first batch", 1, 3, time.Second, 1},
-		{"enough bytes", 2*len(b) + 1, 5, 3 * time.Second, 3},
-		{"not enough bytes", 100 * len(b), 3, 10 * time.Second, 3},
-	} {
-		inWorld(t, 2, nil, func(t *testing.T, w *world) {
-			topic := w.topic("t", 3)
-			w.refresh()
-			var writer sync.WaitGroup
-			defer writer.Wait()
-			writer.Go(func() {
-				for i := range c.flushes {
-					time.Sleep(time.Second)
-					w.flush(true, produced{Key{topic, int32(i % 3)}, b})
-					w.refresh()
-				}
-			})
-			req := full(asks(topic, 0, 0, 1, 2))
-			req.MaxWait, req.MinBytes = 10*time.Second, c.minBytes
-			began := time.Now()
-			n := 0
-			for _, p := range w.one(t, req) {
-				n += p.bytes / len(b)
-			}
-			if took := time.Since(began); took != c.want || n != c.batches {
-				t.Errorf("%s: %d batches after %v", c.name, n, took)
-			}
-			if n := w.gets(); n != 0 {
-				t.Errorf("%s: %d GETs", c.name, n)
-			}
-			if n := w.hub.Watched(); n != 0 {
-				t.Errorf("%s: %d partitions are still watched", c.name, n)
-			}
-		})
-	}
-}
-
-func TestFetch_WaitIsBounded(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 1)
-		w.refresh()
-		req := full(asks(topic, 0, 0))
-		req.MaxWait = 1000 * time.Hour
-		began := time.Now()
-		_ = w.one(t, req)
-		if took := time.Since(began); took != w.cfg.WaitMax {
-			t.Errorf("waited %v", took)
-		}
-	})
-}
-
-func TestFetch_ConnectionGone(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 1)
-		w.refresh()
-		req := full(asks(topic, 0, 0))
-		req.MaxWait = time.Minute
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		w.fetcher.Fetch(ctx, req).Release()
-		if took := time.Since(began); took != time.Second || w.hub.Watched() != 0 {
-			t.Errorf("after %v, %d partitions watched", took, w.hub.Watched())
-		}
-	})
-}
-
 func TestFetch_ErrorsOfPartitions(t *testing.T) {
 	inWorld(t, 2, nil, func(t *testing.T, w *world) {
 		topic := w.topic("t", 2)
@@ -347,20 +190,6 @@ func TestFetch_ErrorsOfPartitions(t *testing.T) {
 			if waited := time.Since(began) > 0; waited != c.waits {
 				t.Errorf("%s: waited %v", c.name, waited)
 			}
-		}
-	})
-}
-
-func TestFetch_UnknownTopicDoesNotHurry(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 1)
-		w.refresh()
-		req := full(append(asks(Topic{Name: "u"}, 0, 0), asks(topic, 0, 0)...))
-		req.MaxWait = time.Second
-		began := time.Now()
-		got := w.one(t, req)
-		if took := time.Since(began); took != time.Second || !errors.Is(got[0].err, ErrUnknownPartition) || got[1].err != nil {
-			t.Errorf("after %v: %v", took, got)
 		}
 	})
 }
@@ -442,64 +271,6 @@ func TestFetch_HighWatermarkNeverGoesBack(t *testing.T) {
 	})
 }
 
-func TestFetch_CorruptBytes(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 2)
-		b := makeBatch(5, 10, 0)
-		good := w.flush(false, produced{Key{topic, 0}, b})
-		bad := w.flush(false, produced{Key{topic, 0}, b})
-		w.flush(false, produced{Key{topic, 1}, b})
-		w.refresh()
-		w.mu.Lock()
-		w.mu.objects[bad][4+batch.HeaderSize+3] ^= 1
-		w.mu.Unlock()
-		got := w.one(t, full(asks(topic, 0, 0, 1)))
-		if !slices.Equal(got[0].offsets, []int64{0, 4}) || !slices.Equal(got[1].offsets, []int64{0, 4}) {
-			t.Errorf("what is right is to be returned: %+v", got)
-		}
-		before := w.gets()
-		got = w.one(t, full(asks(topic, 5, 0)))
-		if !errors.Is(got[0].err, ErrCorrupt) {
-			t.Errorf("%+v", got)
-		}
-		if n := w.gets() - before; n != 2 {
-			t.Errorf("%d GETs: once more than the first, which was evicted", n)
-		}
-		w.mu.Lock()
-		w.mu.objects[bad][4+batch.HeaderSize+3] ^= 1
-		w.mu.Unlock()
-		if got = w.one(t, full(asks(topic, 5, 0))); !slices.Equal(got[0].offsets, []int64{5, 9}) {
-			t.Errorf("the bucket's bytes are right again: %+v", got)
-		}
-		_ = good
-	})
-}
-
-func TestFetch_SegmentGone(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 2)
-		b := makeBatch(5, 10, 0)
-		gone := w.flush(false, produced{Key{topic, 0}, b})
-		w.flush(true, produced{Key{topic, 1}, b})
-		w.refresh()
-		w.mu.Lock()
-		delete(w.mu.objects, gone)
-		w.mu.Unlock()
-		before := w.fetcher.Stats()
-		got := w.one(t, full(asks(topic, 0, 0, 1)))
-		if !errors.Is(got[0].err, ErrStorage) || !slices.Equal(got[1].offsets, []int64{0, 4}) {
-			t.Errorf("%+v", got)
-		}
-		after := w.fetcher.Stats()
-		if n := after.Refreshes - before.Refreshes; n != 1 {
-			t.Errorf("%d refreshes", n)
-		}
-		if n := after.Missing - before.Missing; n != 2 {
-			t.Errorf("%d misses were counted", n)
-		}
-	})
-}
-
 func TestFetch_JournalStopped(t *testing.T) {
 	inWorld(t, 2, nil, func(t *testing.T, w *world) {
 		topic := w.topic("t", 2)
@@ -514,91 +285,3 @@ func TestFetch_JournalStopped(t *testing.T) {
 		}
 	})
 }
-
-func TestFetch_ReadsAheadOfWhoCatchesUp(t *testing.T) {
-	inWorld(t, 1, nil, func(t *testing.T, w *world) {
-		topic := w.topic("t", 1)
-		b := makeBatch(10, 6000, 0) // about a block
-		for range 6 {
-			w.flush(false, produced{Key{topic, 0}, b})
-		}
-		w.refresh()
-		req := full(asks(topic, 0, 0))
-		req.Asks[0].BytesMax = int32(len(b))
-		if got := w.one(t, req)[0]; !slices.Equal(got.offsets, []int64{0, 9}) {
-			t.Errorf("%+v", got)
-		}
-		synctest.Wait()
-		if n := w.gets(); n != 3 {
-			t.Errorf("%d GETs: one for the batch and two ahead", n)
-		}
-		req.Asks[0].Offset = 10
-		w.one(t, req)
-		synctest.Wait()
-		if n := w.gets(); n != 4 {
-			t.Errorf("%d GETs: one more ahead", n)
-		}
-		// At the tail there is nothing to read ahead.
-		req.Asks[0].Offset = 50
-		w.one(t, req)
-		synctest.Wait()
-		if n := w.gets(); n != 5 {
-			t.Errorf("%d GETs", n)
-		}
-	})
-}
-
-func TestFetch_CacheFullOfPins(t *testing.T) {
-	inWorld(t, 1, func(_ *Config, c *cache.Config) { c.BytesMax = 4 * 64 << 10 }, func(t *testing.T, w *world) {
-		topic := w.topic("t", 6)
-		b := makeBatch(10, 6000, 0)
-		for p := range int32(6) {
-			w.flush(false, produced{Key{topic, p}, b})
-		}
-		w.refresh()
-		r := w.fetcher.Fetch(t.Context(), full(asks(topic, 0, 0, 1, 2, 3, 4, 5)))
-		served := 0
-		for _, p := range r.Partitions {
-			if p.Err != nil {
-				t.Errorf("partition %d: %v", p.Partition, p.Err)
-			}
-			if p.Bytes > 0 {
-				served++
-			}
-		}
-		if served != 4 {
-			t.Errorf("%d partitions were served from a cache of 4 blocks", served)
-		}
-		// Another reader waits for room, and has it once the answer was written.
-		done := make(chan []fetched)
-		go func() { done <- w.one(t, full(asks(topic, 0, 5))) }()
-		synctest.Wait()
-		select {
-		case <-done:
-			t.Error("a reader found room where there was none")
-		default:
-		}
-		r.Release()
-		if got := <-done; !slices.Equal(got[0].offsets, []int64{0, 9}) {
-			t.Errorf("%+v", got)
-		}
-	})
-}
-
-func TestFetch_BatchOverTwoBlocks(t *testing.T) {
-	for shift := range 12 {
-		inWorld(t, 1, nil, func(t *testing.T, w *world) {
-			topic := w.topic("t", 2)
-			first := makeBatch(1, 64<<10-4-60-batch.HeaderSize-20+shift*8, 0)
-			b := makeBatch(3, 1000, 0)
-			w.flush(false, produced{Key{topic, 0}, b[:0:0]}.or(first), produced{Key{topic, 1}, b}, produced{Key{topic, 1}, b})
-			w.refresh()
-			if got := w.one(t, full(asks(topic, 0, 1)))[0]; !slices.Equal(got.offsets, []int64{0, 2, 3, 5}) {
-				t.Errorf("shifted by %d: %+v", shift, got)
-			}
-		})
-	}
-}
-
-// or returns the batch with other bytes.
-func (p produced) or(bytes []byte) produced { return produced{p.key, bytes} }
