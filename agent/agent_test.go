@@ -266,7 +266,21 @@ func TestAgent_Restart(t *testing.T) {
 			t.Errorf("read %q, want %q", got, want)
 		}
 		c.Close()
+		if node := s.serving.Load().info.Node; node != 1 {
+			t.Errorf("start %d has node id %d", i, node)
+		}
 		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		// What a process leaves that is killed: a term that nobody has ended.
+		store, err := openStore(t.Context(), "sqlite://"+filepath.Join(dir, "metastore.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.BeginTerm(t.Context(), metastore.AgentInfo{}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,6 +30,11 @@ const endTermTimeout = 3 * time.Second
 // serveTerm begins a term and serves clients until ctx ends (then it drains and
 // returns nil) or the term is lost (then it closes all connections).
 func (a *Agent) serveTerm(ctx context.Context, p *process) error {
+	if p.lock != nil {
+		if err := endOthers(ctx, p.store); err != nil {
+			return err
+		}
+	}
 	info, err := p.store.BeginTerm(ctx, metastore.AgentInfo{Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port}, a.cfg.Lease)
 	if err != nil {
 		return fmt.Errorf("begin a term: %w", err)
@@ -53,7 +58,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	group.Go(func() error { return t.ingest.Run(lifetime) })
 	group.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
 	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
-	if err := reaper.Reap(lifetime, p.lock != nil); err != nil {
+	if err := reaper.Reap(lifetime); err != nil {
 		end()
 		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), group.Wait())
 	}
@@ -83,6 +88,21 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 		return nil
 	}
 	return err
+}
+
+// endOthers ends all terms: whose folder this process has locked lives no more. So
+// a restarted agent gets its node id back at once.
+func endOthers(ctx context.Context, store metastore.Store) error {
+	terms, err := store.Terms(ctx)
+	if err != nil {
+		return fmt.Errorf("list the terms: %w", err)
+	}
+	for _, t := range terms {
+		if _, err := store.EndTerm(ctx, t.Term, true); err != nil {
+			return fmt.Errorf("end term %d: %w", t.Term, err)
+		}
+	}
+	return nil
 }
 
 // newTerm makes the parts of a term.

@@ -41,15 +41,14 @@ func (p *Reaper) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := p.Reap(ctx, false); err != nil && ctx.Err() == nil {
+		if err := p.Reap(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("ending dead terms", "err", err)
 		}
 	}
 }
 
-// Reap looks once. alone says that no other agent can be alive (the folder's lock
-// is held), so that terms are ended whose lease has not expired yet.
-func (p *Reaper) Reap(ctx context.Context, alone bool) error {
+// Reap looks once.
+func (p *Reaper) Reap(ctx context.Context) error {
 	var known []Term // with a number in some journal
 	for _, r := range p.follower.Replicas() {
 		known = append(known, r.Terms()...)
@@ -66,10 +65,10 @@ func (p *Reaper) Reap(ctx context.Context, alone bool) error {
 	}
 	for _, info := range infos {
 		dead[info.Term] = info.Ended
-		if info.Ended || info.Term == p.writer.Term() || (info.LeaseLeft > 0 && !alone) {
+		if info.Ended || info.Term == p.writer.Term() || info.LeaseLeft > 0 {
 			continue
 		}
-		ended, err := p.store.EndTerm(ctx, info.Term, alone)
+		ended, err := p.store.EndTerm(ctx, info.Term, false)
 		if err != nil {
 			return fmt.Errorf("end term %d: %w", info.Term, err)
 		}

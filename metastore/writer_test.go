@@ -380,7 +380,7 @@ func TestReaper_EndsExpiredTermsAndTellsTheJournals(t *testing.T) {
 		r := metastore.NewReaper(store, b.follower, b.writer, time.Second, metastore.DefaultFollowerConfig().Log)
 		reap := func() {
 			t.Helper()
-			if err := r.Reap(t.Context(), false); err != nil {
+			if err := r.Reap(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

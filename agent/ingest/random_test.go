@@ -100,7 +100,7 @@ func (c *cluster) replace() {
 	c.agents[i] = a
 	c.mu.Unlock()
 	r := metastore.NewReaper(c.w.store, a.follower, a.writer, time.Second, c.w.quiet)
-	if err := r.Reap(c.w.t.Context(), false); err != nil && !errors.Is(err, metastore.ErrUnknown) {
+	if err := r.Reap(c.w.t.Context()); err != nil && !errors.Is(err, metastore.ErrUnknown) {
 		c.w.t.Error(err)
 	}
 }
