@@ -83,12 +83,15 @@ func (p *program) app() *cli.App {
 			p.command(p.devCommand()),
 			p.command(p.agentCommand()),
 			{
-				Name: "topics", Usage: "create, list, describe and delete topics",
+				Name: "topics", Usage: "create, list, describe, alter and delete topics",
 				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("topics"),
 				Subcommands: []*cli.Command{
 					p.command(p.topicsCreateCommand()),
 					p.command(p.topicsListCommand()),
 					p.command(p.topicsDescribeCommand()),
+					p.command(p.topicsConfigCommand()),
+					p.command(p.topicsAlterCommand()),
+					p.command(p.topicsAddPartitionsCommand()),
 					p.command(p.topicsDeleteCommand()),
 				},
 			},
