@@ -161,6 +161,9 @@ func (f *Follower) Run(ctx context.Context) error {
 // Refresh returns once the replicas of the journals hold all that had been
 // appended when it was called. A stopped journal's error is returned.
 func (f *Follower) Refresh(ctx context.Context, journals ...JournalID) error {
+	if len(journals) == 0 {
+		return nil
+	}
 	f.mu.Lock()
 	r := f.mu.next
 	if r == nil {
