@@ -113,5 +113,10 @@ func (s *State) applyClosed(d *metastore.Decoder) bool {
 	}
 	s.opened -= len(t.partitions)
 	delete(s.topics, number)
+	if s.OnGrow != nil {
+		for _, p := range t.partitions {
+			s.OnGrow(p.id, -1)
+		}
+	}
 	return true
 }

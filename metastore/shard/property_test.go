@@ -41,6 +41,9 @@ func newHistory(t *testing.T, seed uint64) *history {
 		grown: map[PartitionID]int64{}, nextTerm: 1, nextTopic: 1,
 	}
 	h.state.OnGrow = func(p PartitionID, highWatermark int64) {
+		if highWatermark == -1 {
+			return // closed
+		}
 		if highWatermark <= h.grown[p] {
 			t.Errorf("%v was told to have grown to %d after %d", p, highWatermark, h.grown[p])
 		}

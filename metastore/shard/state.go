@@ -24,7 +24,8 @@ func (p PartitionID) String() string { return fmt.Sprintf("%d/%d", p.Topic, p.In
 // State is the fold of a shard's journal. Its owner serialises Apply and Restore
 // against everything else; the other methods may run side by side.
 type State struct {
-	// OnGrow, if set, is told of each partition whose high watermark has risen, once an
+	// OnGrow, if set, is told of each partition whose high watermark has risen, and of
+	// each that was closed (−1), once an
 	// effect. It runs under the owner's lock and must not block. It is no part of the state.
 	OnGrow func(p PartitionID, highWatermark int64)
 
