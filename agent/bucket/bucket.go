@@ -24,6 +24,9 @@ var (
 	ErrDenied   = errors.New("permission denied")
 	ErrFull     = errors.New("no space is left")
 	ErrClosed   = errors.New("the bucket is closed")
+	ErrNoBucket = errors.New("there is no such bucket")
+	// ErrSlowDown comes as a SlowDownError.
+	ErrSlowDown = errors.New("the bucket asks for fewer requests")
 )
 
 // KeyBytesMax bounds a key, and partBytesMax what stands between two slashes of it.
@@ -34,6 +37,16 @@ const (
 
 // ListMax bounds the objects that one List returns.
 const ListMax = 1000
+
+// SlowDownError is an answer of a bucket that refuses requests because there are too
+// many. Nothing was done.
+type SlowDownError struct {
+	After time.Duration // how long the bucket asks to wait; 0: it doesn't say
+	Err   error         // wraps ErrSlowDown
+}
+
+func (e *SlowDownError) Error() string { return e.Err.Error() }
+func (e *SlowDownError) Unwrap() error { return e.Err }
 
 // Object is what List tells of an object.
 type Object struct {
@@ -74,6 +87,9 @@ func schemes() []scheme {
 	return []scheme{
 		{"file", openFile},
 		{"mem", openMem},
+		{"s3", openS3},
+		{"gs", openGCS},
+		{"azblob", openAzure},
 	}
 }
 
@@ -87,8 +103,10 @@ func Schemes() []string {
 	return names
 }
 
-// Open opens the bucket at a URL: file:///an/absolute/folder (made if missing) or
-// mem:// (a new empty one). Close the closer when no request is in flight.
+// Open opens the bucket at a URL: file:///an/absolute/folder (made if missing),
+// mem:// (a new empty one), s3://NAME, gs://NAME or azblob://CONTAINER with the
+// parameters that gocloud.dev reads. It makes no request to a cloud's bucket: a wrong
+// name shows at the first one. Close the closer when no request is in flight.
 func Open(ctx context.Context, rawURL string) (Bucket, io.Closer, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {

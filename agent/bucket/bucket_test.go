@@ -69,7 +69,7 @@ func TestConformance(t *testing.T) {
 
 func TestOpen_Refuses(t *testing.T) {
 	for url, words := range map[string]string{
-		"":                     "must begin with one of file://, mem://",
+		"":                     "must begin with one of azblob://, file://, gs://, mem://, s3://",
 		"s4://bucket":          "must begin with one of",
 		"file://relative/path": "an/absolute/folder",
 		"file:relative":        "an/absolute/folder",
@@ -91,7 +91,7 @@ func TestOpen_Refuses(t *testing.T) {
 func TestOutcome(t *testing.T) {
 	for want, err := range map[string]error{
 		"ok": nil, "exists": bucket.ErrConflict, "not_found": bucket.ErrNotFound, "full": bucket.ErrFull,
-		"denied": bucket.ErrDenied, "cancelled": context.Canceled, "timeout": context.DeadlineExceeded,
+		"denied": bucket.ErrDenied, "slow_down": &bucket.SlowDownError{Err: bucket.ErrSlowDown}, "cancelled": context.Canceled, "timeout": context.DeadlineExceeded,
 		"error": bucket.ErrInjected,
 	} {
 		if got := bucket.Outcome(err); got != want {

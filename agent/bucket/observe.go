@@ -27,7 +27,7 @@ type Request struct {
 	Err   error
 }
 
-// Outcome names an error for metrics: ok, exists, not_found, cancelled, timeout, full, denied or error.
+// Outcome names an error for metrics: ok, exists, not_found, cancelled, timeout, full, denied, slow_down or error.
 func Outcome(err error) string {
 	switch {
 	case err == nil:
@@ -44,6 +44,8 @@ func Outcome(err error) string {
 		return "full"
 	case errors.Is(err, ErrDenied):
 		return "denied"
+	case errors.Is(err, ErrSlowDown):
+		return "slow_down"
 	}
 	return "error"
 }

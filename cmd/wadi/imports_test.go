@@ -41,6 +41,8 @@ type home struct {
 func homeTable() []home {
 	return []home{
 		{"github.com/aws/aws-sdk-go-v2", []string{"agent/bucket"}, nil},
+		{"github.com/aws/smithy-go", []string{"agent/bucket"}, nil},
+		{"cloud.google.com/go/storage", []string{"agent/bucket"}, nil},
 		{"gocloud.dev", []string{"agent/bucket"}, nil},
 		{"github.com/jackc/pgx/v5", []string{"metastore/postgres"}, []string{"metastore", "agent", "cmd"}},
 		{"modernc.org/sqlite", []string{"metastore/sqlite"}, nil},

@@ -1,0 +1,120 @@
+package buckettest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// startTimeout bounds a server's start on a busy machine.
+	startTimeout = 60 * time.Second
+	// logBytesMax bounds what is told of a server's log.
+	logBytesMax = 4 << 10
+)
+
+// watch runs "$@" and ends it when standard input ends, be it by the test's end or
+// because the tests died.
+const watch = `exec 3<&0
+"$@" </dev/null & server=$!
+(read -r _ <&3; kill -9 $server 2>/dev/null) & watcher=$!
+wait $server; code=$?
+kill $watcher 2>/dev/null
+exit $code`
+
+// start runs a server until the test ends, and returns the line of its log that
+// contains ready.
+func start(t testing.TB, ready string, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "sh", name}, args...)...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // An interrupt reaches the tests only.
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = in, in
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Start()
+	in.Close()
+	if err != nil {
+		t.Fatalf("start %s: %v", name, err)
+	}
+	lines, followed := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(followed)
+		follow(out, ready, lines)
+	}()
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+		out.Close() // Children that outlive it may hold the other end.
+		<-followed
+	})
+	select {
+	case line, ok := <-lines:
+		if !ok || !strings.Contains(line, ready) {
+			t.Fatalf("%s ended at once:\n%s", name, line)
+		}
+		return line
+	case <-time.After(startTimeout):
+		t.Fatalf("%s didn't start within %v", name, startTimeout)
+	}
+	return ""
+}
+
+// follow reads a log to its end. It sends the first line with ready, or all of a log without one.
+func follow(out io.Reader, ready string, lines chan<- string) {
+	defer close(lines)
+	var log strings.Builder
+	r := bufio.NewReader(out)
+	for sent := false; ; {
+		line, err := r.ReadString('\n')
+		if !sent && strings.Contains(line, ready) {
+			lines <- line
+			sent = true
+		}
+		if !sent && log.Len() < logBytesMax {
+			log.WriteString(line)
+		}
+		if err != nil {
+			if !sent {
+				lines <- log.String()
+			}
+			return
+		}
+	}
+}
+
+// freeAddress is an address that nothing listens at; another program may be faster.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// after cuts what stands between begin and the next space in a line.
+func after(t testing.TB, line, begin string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(line, begin)
+	fields := strings.Fields(rest)
+	if !ok || len(fields) == 0 {
+		t.Fatal(fmt.Errorf("no %q in %q", begin, line))
+	}
+	return strings.Trim(fields[0], `"`)
+}
