@@ -22,6 +22,7 @@ import (
 	"github.com/wadi-io/wadi/agent/metrics"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire/segment"
 )
@@ -160,6 +161,9 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 			}
 		}
 		p.follower.Follow(metastore.ShardJournal(i), s)
+	}
+	for i := range p.store.Cluster().Groups {
+		p.follower.Follow(metastore.GroupsJournal(i), group.New())
 	}
 	if err := p.follower.Load(ctx); err != nil {
 		return err

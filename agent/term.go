@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
@@ -21,6 +22,7 @@ type term struct {
 	info    metastore.TermInfo
 	writer  *metastore.Writer
 	ingest  *ingest.Ingest
+	groups  *group.Coordinator
 	server  *wire.Server
 }
 
@@ -48,29 +50,33 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	}()
 	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	group, lifetime := errgroup.WithContext(lifetime)
+	tasks, lifetime := errgroup.WithContext(lifetime)
 	t, err := a.newTerm(lifetime, p, info)
 	if err != nil {
 		return err
 	}
 	p.grew.Store(t.ingest)
 	a.cfg.Log.Info("a term has begun", "term", info.Term, "node", info.Node, "kafka", p.door.Addr().String())
-	group.Go(func() error { return t.ingest.Run(lifetime) })
-	group.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
+	tasks.Go(func() error { return t.ingest.Run(lifetime) })
+	tasks.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
 	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
 	if err := reaper.Reap(lifetime); err != nil {
 		end()
-		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), group.Wait())
+		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), tasks.Wait())
 	}
-	group.Go(func() error { return reaper.Run(lifetime) })
-	group.Go(func() error {
+	tasks.Go(func() error { return reaper.Run(lifetime) })
+	tasks.Go(func() error {
 		cfg := metastore.DefaultSnapshotConfig()
 		cfg.Log = a.cfg.Log
 		return metastore.NewSnapshotter(p.store, p.bucket, p.follower, t.writer, cfg).Run(lifetime)
 	})
-	group.Go(func() error { return a.expireProducers(lifetime, t) })
+	tasks.Go(func() error { return a.expireProducers(lifetime, t) })
+	// After the reaper: what a term before this one could still append has landed.
+	tasks.Go(func() error { return t.groups.Run(lifetime) })
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
+	// Joins wait for minutes: they don't hold up the drain.
+	defer context.AfterFunc(serving, t.groups.Resign)()
 	// A lost term drains nothing: its requests' outcomes are unknown.
 	defer context.AfterFunc(lifetime, func() {
 		t.server.CloseConnections()
@@ -78,11 +84,11 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	})()
 	a.serving.Store(t)
 	a.isReady()
-	group.Go(func() error {
+	tasks.Go(func() error {
 		defer end()
 		return t.server.Serve(serving, p.door.leaf())
 	})
-	err = group.Wait()
+	err = tasks.Wait()
 	a.serving.Store(nil)
 	if ctx.Err() != nil && (errors.Is(err, metastore.ErrUnknown) || errors.Is(err, context.Canceled)) {
 		return nil
@@ -126,6 +132,9 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		return nil, err
 	}
 	t.ingest.Stats.Observe = p.metrics.Stage
+	if t.groups, err = a.newGroups(p, t.writer); err != nil {
+		return nil, err
+	}
 	b, err := broker.New(broker.Config{
 		ClusterID: p.store.Cluster().ID,
 		NodeID:    info.Node,
@@ -141,6 +150,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Writer:   t.writer,
 		Ingest:   t.ingest,
 		Fetch:    p.fetcher,
+		Groups:   t.groups,
 		Clock:    time.Now,
 		Log:      a.cfg.Log,
 		Outcome:  p.metrics.Outcome,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
@@ -98,6 +99,7 @@ type Deps struct {
 	Writer   Writer
 	Ingest   Producer
 	Fetch    *fetch.Fetcher
+	Groups   *group.Coordinator
 	Clock    func() time.Time
 	Log      *slog.Logger
 	// Random makes topic ids; nil: the system's.

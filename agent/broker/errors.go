@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
@@ -51,6 +52,22 @@ var codes = []struct {
 	{fetch.ErrStale, wire.CodeNotLeaderOrFollower},
 	{fetch.ErrCorrupt, wire.CodeCorruptMessage},
 	{fetch.ErrStorage, wire.CodeKafkaStorageError},
+
+	{group.ErrInvalidGroupID, wire.CodeInvalidGroupID},
+	{group.ErrInvalidSession, wire.CodeInvalidSessionTimeout},
+	{group.ErrUnknownMember, wire.CodeUnknownMemberID},
+	{group.ErrMemberIDRequired, wire.CodeMemberIDRequired},
+	{group.ErrFencedInstance, wire.CodeFencedInstanceID},
+	{group.ErrIllegalGeneration, wire.CodeIllegalGeneration},
+	{group.ErrInconsistentProtocol, wire.CodeInconsistentGroupProtocol},
+	{group.ErrRebalanceInProgress, wire.CodeRebalanceInProgress},
+	{group.ErrGroupMaxSize, wire.CodeGroupMaxSizeReached},
+	{group.ErrNonEmpty, wire.CodeNonEmptyGroup},
+	{group.ErrNotFound, wire.CodeGroupIDNotFound},
+	{group.ErrSubscribed, wire.CodeGroupSubscribedToTopic},
+	{group.ErrNotCoordinator, wire.CodeNotCoordinator},
+	{group.ErrNotAvailable, wire.CodeCoordinatorNotAvailable},
+	{group.ErrTooLarge, wire.CodeUnknownServerError},
 
 	{errBusy, wire.CodeRequestTimedOut},
 	{errTurn, wire.CodeRequestTimedOut},

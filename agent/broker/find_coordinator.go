@@ -12,9 +12,8 @@ import (
 //
 // This agent is the coordinator of any group and any transactional id.
 //
-// What differs from Apache Kafka: groups and transactions are not served yet; the
-// request is there because clients look at its versions (older librdkafka enables
-// lz4 only where it sees it). Share coordinators (type 2) get INVALID_REQUEST, as from a
+// What differs from Apache Kafka: a group's coordinator is there at once, since no topic
+// of offsets must be created first. Transactions are not served yet. Share coordinators (type 2) get INVALID_REQUEST, as from a
 // broker without share groups.
 
 // The types of coordinators.

@@ -16,9 +16,11 @@ import (
 
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/cache"
+	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
+	stored "github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/metastore/memory"
 	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire"
@@ -74,10 +76,10 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 		store = o.store
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	group, ctx := errgroup.WithContext(ctx)
+	tasks, ctx := errgroup.WithContext(ctx)
 	t.Cleanup(func() {
 		cancel()
-		if err := group.Wait(); err != nil {
+		if err := tasks.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -89,8 +91,9 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	for i := range testShards {
 		follower.Follow(metastore.ShardJournal(i), shard.New())
 	}
+	follower.Follow(metastore.GroupsJournal(0), stored.New())
 	check(follower.Load(ctx))
-	group.Go(func() error { return follower.Run(ctx) })
+	tasks.Go(func() error { return follower.Run(ctx) })
 
 	term, err := store.BeginTerm(ctx, metastore.AgentInfo{Process: t.Name()}, time.Hour)
 	check(err)
@@ -108,7 +111,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	ingestCfg.Log = log
 	in, err := ingest.New(ingestCfg, ingest.Deps{Cluster: testCluster, Bucket: b, Cache: forgetful{}, Buffers: buffers, Writer: writer, Shards: follower})
 	check(err)
-	group.Go(func() error {
+	tasks.Go(func() error {
 		in.Run(ctx) // what ends it ends the test's requests, too
 		return nil
 	})
@@ -117,6 +120,11 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	check(err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
+	groupsCfg := group.DefaultConfig(1)
+	groupsCfg.InitialRebalanceDelay = 0
+	groups, err := group.New(groupsCfg, group.Deps{Writer: writer, Follower: follower, Catalog: follower.Replica(metastore.CatalogJournal), Clock: time.Now, Log: log})
+	check(err)
+	tasks.Go(func() error { return groups.Run(ctx) })
 	limits := DefaultLimits()
 	if o.limits != nil {
 		o.limits(&limits)
@@ -128,11 +136,11 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	broker, err := New(Config{
 		ClusterID: testCluster, NodeID: term.Node, Host: "127.0.0.1", Port: int32(listener.Addr().(*net.TCPAddr).Port),
 		Rack: o.rack, Shards: testShards, Settings: settings, Limits: limits,
-	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Clock: o.clock, Log: log, Term: ctx})
+	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Groups: groups, Clock: o.clock, Log: log, Term: ctx})
 	check(err)
 	server, err := wire.NewServer(wire.ServerConfig{Limits: wire.DefaultLimits(), Log: log, PoisonFrames: true}, broker.Routes())
 	check(err)
-	group.Go(func() error { return server.Serve(ctx, listener) })
+	tasks.Go(func() error { return server.Serve(ctx, listener) })
 	return &agent{t: t, broker: broker, follower: follower, address: listener.Addr().String()}
 }
 

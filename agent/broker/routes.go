@@ -10,7 +10,15 @@ const (
 	keyFetch                = 1
 	keyListOffsets          = 2
 	keyMetadata             = 3
+	keyOffsetCommit         = 8
+	keyOffsetFetch          = 9
 	keyFindCoordinator      = 10
+	keyJoinGroup            = 11
+	keyHeartbeat            = 12
+	keyLeaveGroup           = 13
+	keySyncGroup            = 14
+	keyDescribeGroups       = 15
+	keyListGroups           = 16
 	keyAPIVersions          = 18
 	keyCreateTopics         = 19
 	keyDeleteTopics         = 20
@@ -21,8 +29,10 @@ const (
 	keyAlterConfigs         = 33
 	keyDescribeLogDirs      = 35
 	keyCreatePartitions     = 37
+	keyDeleteGroups         = 42
 	keyElectLeaders         = 43
 	keyIncrementalAlter     = 44
+	keyOffsetDelete         = 47
 	keyDescribeCluster      = 60
 	keyDescribeProducers    = 61
 	keyListConfigResources  = 74
@@ -45,6 +55,17 @@ func (b *Broker) Routes() []wire.Route {
 		{Key: keyOffsetForLeaderEpoch, Min: 2, Max: 4, Handle: b.handleOffsetForLeaderEpoch},
 		{Key: keyDescribeConfigs, Min: 1, Max: 4, Handle: b.handleDescribeConfigs},
 		{Key: keyDescribeCluster, Min: 0, Max: 2, Handle: b.handleDescribeCluster},
+
+		{Key: keyOffsetCommit, Min: 2, Max: 10, Handle: b.handleOffsetCommit},
+		{Key: keyOffsetFetch, Min: 1, Max: 10, Handle: b.handleOffsetFetch},
+		{Key: keyJoinGroup, Min: 0, Max: 9, Handle: b.handleJoinGroup},
+		{Key: keyHeartbeat, Min: 0, Max: 4, Handle: b.handleHeartbeat},
+		{Key: keyLeaveGroup, Min: 0, Max: 5, Handle: b.handleLeaveGroup},
+		{Key: keySyncGroup, Min: 0, Max: 5, Handle: b.handleSyncGroup},
+		{Key: keyDescribeGroups, Min: 0, Max: 6, Handle: b.handleDescribeGroups},
+		{Key: keyListGroups, Min: 0, Max: 5, Handle: b.handleListGroups},
+		{Key: keyDeleteGroups, Min: 0, Max: 2, Handle: b.handleDeleteGroups},
+		{Key: keyOffsetDelete, Min: 0, Max: 0, Handle: b.handleOffsetDelete},
 
 		{Key: keyDeleteRecords, Min: 0, Max: 2, Handle: b.handleDeleteRecords},
 		{Key: keyAlterConfigs, Min: 0, Max: 2, Handle: b.handleAlterConfigs},

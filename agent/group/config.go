@@ -1,0 +1,82 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// Config is what a Coordinator is told.
+type Config struct {
+	Journals              int           // of the cluster's groups
+	SessionMin            time.Duration // group.min.session.timeout.ms
+	SessionMax            time.Duration // group.max.session.timeout.ms
+	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
+	GroupSizeMax          int           // group.max.size
+	NewMemberTimeout      time.Duration // a new member's join is given up after it
+	Retention             time.Duration // offsets.retention.minutes
+	SweepEvery            time.Duration // offsets.retention.check.interval.ms
+	AppendEvery           time.Duration // the least time from one append to the next
+	GroupsMax             int           // held in memory
+	MemberBytesMax        int64         // of the protocols of all members, in memory
+}
+
+// DefaultConfig returns Apache Kafka's defaults, for a cluster with so many groups journals.
+func DefaultConfig(journals int) Config {
+	return Config{
+		Journals:              journals,
+		SessionMin:            6 * time.Second,
+		SessionMax:            30 * time.Minute,
+		InitialRebalanceDelay: 3 * time.Second,
+		GroupSizeMax:          1<<31 - 1,
+		NewMemberTimeout:      5 * time.Minute,
+		Retention:             7 * 24 * time.Hour,
+		SweepEvery:            10 * time.Minute,
+		AppendEvery:           20 * time.Millisecond,
+		GroupsMax:             200_000,
+		MemberBytesMax:        512 << 20,
+	}
+}
+
+// Validate says what is wrong with the config.
+func (c Config) Validate() error {
+	switch {
+	case c.Journals < 1:
+		return errors.New("a cluster has at least one groups journal")
+	case c.SessionMin < 0 || c.SessionMax < c.SessionMin:
+		return fmt.Errorf("sessions of %v to %v", c.SessionMin, c.SessionMax)
+	case c.InitialRebalanceDelay < 0 || c.NewMemberTimeout <= 0 || c.AppendEvery < 0:
+		return errors.New("a delay of groups is below 0")
+	case c.Retention <= 0 || c.SweepEvery <= 0:
+		return errors.New("retention of offsets and its checks take more than no time")
+	case c.GroupSizeMax < 1 || c.GroupsMax < 1 || c.MemberBytesMax < 1:
+		return errors.New("a limit of groups is below 1")
+	}
+	return nil
+}
+
+// Writer appends to the journals.
+type Writer interface {
+	Append(ctx context.Context, drafts []metastore.Draft) (*metastore.Landed, error)
+}
+
+// Follower has the journals' replicas and brings them up to date.
+type Follower interface {
+	Replica(id metastore.JournalID) *metastore.Replica
+	Refresh(ctx context.Context, journals ...metastore.JournalID) error
+}
+
+// Deps are the parts that a Coordinator stands on.
+type Deps struct {
+	Writer   Writer
+	Follower Follower           // of the groups journals
+	Catalog  *metastore.Replica // of a *catalog.State
+	Clock    func() time.Time   // the database's, by which offsets expire
+	Log      *slog.Logger
+	// Owns tells whether this agent coordinates the groups of a journal; nil: all.
+	Owns func(journal int) bool
+}

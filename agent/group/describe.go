@@ -1,0 +1,171 @@
+package group
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/wadi-io/wadi/metastore"
+	stored "github.com/wadi-io/wadi/metastore/group"
+)
+
+// Description is a group as an administrator sees it.
+type Description struct {
+	Group        string
+	State        string // Kafka's name
+	ProtocolType string
+	Protocol     string // of a stable group
+	Members      []DescribedMember
+}
+
+// DescribedMember is a member of a Description.
+type DescribedMember struct {
+	ID         string
+	Instance   string
+	ClientID   string
+	ClientHost string
+	Metadata   []byte // of a stable group
+	Assignment []byte
+}
+
+// Describe returns a group; ErrNotFound for one unknown.
+func (c *Coordinator) Describe(ctx context.Context, id string) (Description, error) {
+	g, err := c.lock(ctx, id, false)
+	switch {
+	case err != nil:
+		return Description{}, err
+	case g == nil:
+		return Description{}, ErrNotFound
+	}
+	defer g.mu.Unlock()
+	d := Description{Group: id, State: g.state.String(), ProtocolType: g.protocolType}
+	if g.state == stable {
+		d.Protocol = g.protocol
+	}
+	for _, m := range g.order {
+		x := DescribedMember{ID: m.id, Instance: m.instance, ClientID: m.clientID, ClientHost: m.clientHost, Assignment: m.assignment}
+		if g.state == stable {
+			x.Metadata = m.metadata(g.protocol)
+		}
+		d.Members = append(d.Members, x)
+	}
+	return d, nil
+}
+
+// List returns all groups of this coordinator by id, without their members.
+func (c *Coordinator) List(ctx context.Context) ([]Description, error) {
+	if err := c.awaitLoad(ctx); err != nil {
+		return nil, err
+	}
+	found := map[string]Description{}
+	for i := range c.cfg.Journals {
+		if !c.owns(i) {
+			continue
+		}
+		r := c.replica(i)
+		if err := r.Err(); err != nil {
+			return nil, refusal(err)
+		}
+		metastore.View(r, func(s *stored.State) {
+			for _, id := range s.Groups() {
+				found[id] = Description{Group: id, State: empty.String(), ProtocolType: s.Generation(id).ProtocolType}
+			}
+		})
+	}
+	for _, g := range c.inMemory() {
+		g.mu.Lock()
+		if !g.dead {
+			found[g.id] = Description{Group: g.id, State: g.state.String(), ProtocolType: g.protocolType}
+		}
+		g.mu.Unlock()
+	}
+	all := make([]Description, 0, len(found))
+	for _, d := range found {
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b Description) int { return strings.Compare(a.Group, b.Group) })
+	return all, nil
+}
+
+// Delete deletes groups without members, with their offsets, and says of each what became of it.
+func (c *Coordinator) Delete(ctx context.Context, ids []string) []error {
+	outcomes := make([]error, len(ids))
+	answers := make([]chan error, len(ids))
+	for i, id := range ids {
+		answers[i] = make(chan error, 1)
+		if outcomes[i] = c.startDelete(ctx, id, answers[i]); outcomes[i] != nil {
+			answers[i] = nil
+		}
+	}
+	for i, answer := range answers {
+		if answer == nil {
+			continue
+		}
+		select {
+		case outcomes[i] = <-answer:
+		case <-ctx.Done():
+			outcomes[i] = ErrNotAvailable
+		}
+	}
+	return outcomes
+}
+
+// startDelete decides a deletion and sends it on its way. Where it returns nil, answer is told.
+func (c *Coordinator) startDelete(ctx context.Context, id string, answer chan error) error {
+	g, err := c.lock(ctx, id, false)
+	switch {
+	case err != nil:
+		return err
+	case g == nil:
+		return ErrNotFound
+	}
+	defer g.mu.Unlock()
+	switch {
+	case g.state != empty:
+		return ErrNonEmpty
+	case g.storing:
+		return ErrNotAvailable // Its last member has just left; the client tries again.
+	case g.written == 0:
+		g.die(ErrUnknownMember)
+		c.forget(g)
+		answer <- nil
+		return nil
+	}
+	x := stored.GroupDeletion{Group: id, Generation: g.written}
+	return refusal(c.committer.submit(&job{journal: g.journal, effect: stored.AppendGroupDeleted(nil, x),
+		done: func(_ metastore.Version, outcome any, err error) {
+			stood, _ := outcome.(bool)
+			switch {
+			case err != nil:
+				answer <- refusal(err)
+				return
+			case !stood:
+				answer <- c.judgeUndeleted(g, x.Generation)
+				return
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.deleted(x.Generation)
+			answer <- nil
+		}}))
+}
+
+// judgeUndeleted says why a deletion didn't stand.
+func (c *Coordinator) judgeUndeleted(g *group, expect metastore.Version) error {
+	if c.changedSince(g, expect) {
+		return ErrNonEmpty // Members came meanwhile.
+	}
+	return ErrNotCoordinator
+}
+
+// deleted takes up that the journal holds nothing of the group any more.
+func (g *group) deleted(generation metastore.Version) {
+	switch {
+	case g.dead || g.written != generation:
+	case g.state == empty && !g.storing:
+		g.die(ErrUnknownMember)
+		g.c.forget(g)
+	default:
+		g.written = 0 // Members have come meanwhile: theirs is another group.
+	}
+}

@@ -1,0 +1,27 @@
+// Package group coordinates consumer groups by Kafka's classic protocol.
+//
+// It does: hold joins and syncs in progress, sessions, time-outs and static members;
+// admit offset commits; write generations, commits and deletions to the groups
+// journals, many in one append; delete what has expired.
+//
+// It does not: speak Kafka's encoding (agent/broker), nor keep anything that can't be
+// lost: what outlives it is the fold in metastore/group.
+//
+// Invariants:
+//   - A generation is answered to its members only once it stands in the journal, and
+//     it stands only in the place of the one that this coordinator knew. A coordinator
+//     that finds another's there forgets the group and answers NOT_COORDINATOR.
+//   - A commit is answered when it stands, under the generation it was admitted under.
+//   - One append is in flight, for all groups journals together; what comes meanwhile
+//     goes into the next, which begins no sooner than Config.AppendEvery after it.
+//   - A group's lock is never held while something is waited for.
+//
+// On failure: when the term ends all that waits is answered NOT_COORDINATOR. The next
+// coordinator goes on with each stable generation as the journal has it; a join in
+// progress starts anew. If we die between a generation's append and its answers, its members
+// find it with the next coordinator by heartbeat or sync.
+//
+// Behaviour and errors are those of Apache Kafka 4.2's GroupMetadataManager and ClassicGroup.
+//
+// Start reading at coordinator.go, then join.go, rebalance.go, sync.go, offsets.go, committer.go.
+package group

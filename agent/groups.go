@@ -1,0 +1,27 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/wadi-io/wadi/agent/group"
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// newGroups makes the coordinator of a term.
+func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, error) {
+	ms := func(name string) time.Duration { return time.Duration(a.settings.Int64(name)) * time.Millisecond }
+	cfg := group.DefaultConfig(p.store.Cluster().Groups)
+	cfg.SessionMin = ms("group.min.session.timeout.ms")
+	cfg.SessionMax = ms("group.max.session.timeout.ms")
+	cfg.InitialRebalanceDelay = ms("group.initial.rebalance.delay.ms")
+	cfg.GroupSizeMax = int(a.settings.Int64("group.max.size"))
+	cfg.Retention = time.Duration(a.settings.Int64("offsets.retention.minutes")) * time.Minute
+	cfg.SweepEvery = ms("offsets.retention.check.interval.ms")
+	return group.New(cfg, group.Deps{
+		Writer:   w,
+		Follower: p.follower,
+		Catalog:  p.follower.Replica(metastore.CatalogJournal),
+		Clock:    p.clock.now,
+		Log:      a.cfg.Log,
+	})
+}
