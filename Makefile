@@ -35,13 +35,13 @@ clients: check-cc ## run only the tests with other Kafka clients
 	cd $(CLIENTS) && $(GO) test ./...
 
 lint: check ## gofmt, go vet, staticcheck
-	@unformatted=$$(gofmt -l agent cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
+	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet ./...; fi
 
 fuzz: check ## fuzz every decoder for FUZZTIME (60s) each
-	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent cmd metastore wire | grep -v '^$(CLIENTS)/' | sort); do \
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent bench cmd metastore wire | grep -v '^$(CLIENTS)/' | sort); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$target, $$(dirname $$file), $(FUZZTIME)"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \

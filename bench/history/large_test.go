@@ -18,7 +18,7 @@ var operations = flag.Int("operations", 100_000, "operations of the large histor
 func long(operations int) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		const keys = 16
-		var next, read [keys]int64
+		var next [keys]int64
 		texts := [keys][]Record{}
 		n := 0
 		emit := func(e Event) bool { n++; return yield(e, nil) }
@@ -45,7 +45,7 @@ func long(operations int) iter.Seq2[Event, error] {
 					return
 				}
 			}
-			read[k], texts[k] = next[k], nil
+			texts[k] = nil
 		}
 		for k := range keys { // the end: everything is read
 			if len(texts[k]) > 0 && !emit(Event{Process: "c0", Type: OK, Function: Poll, Ops: []Op{PollOp(fmt.Sprint("orders-", k), texts[k]...)}}) {

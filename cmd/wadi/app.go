@@ -105,6 +105,7 @@ func (p *program) app() *cli.App {
 					p.command(p.segmentsShowCommand()),
 				},
 			},
+			p.command(p.verifyHistoryCommand()),
 			p.command(p.configCommand()),
 			p.command(p.completionCommand()),
 			p.command(p.versionCommand()),

@@ -36,6 +36,8 @@ func TestRun_UsageErrorsAreOneSentenceAndCode2(t *testing.T) {
 		{"produce a --partition -2", "--partition: -2 is not a partition."},
 		{"topics create a --topic-config x", `--topic-config: "x" is not NAME=VALUE.`},
 		{"segments show what", `"what" is neither a segment's key nor TERM/NUMBER.`},
+		{"verify-history", "wadi verify-history needs FILE; see wadi verify-history --help."},
+		{"verify-history a --ignore everything", `--ignore: "everything" is no kind of anomaly `},
 		{"completion tcsh", `"tcsh" is not bash, zsh or fish.`},
 		{"agent", "--bucket is needed; for a first try there is wadi dev, which needs nothing."},
 		{"agent --bucket mem://", "--metastore is needed; "},

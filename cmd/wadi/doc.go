@@ -7,7 +7,7 @@
 // It does not: hold any rule of the log. What an agent does is in package agent;
 // the clients (topics, produce, consume) are ordinary Kafka clients that know
 // nothing of Wadi's insides and work against any Kafka; segments reads the
-// bucket directly, without an agent.
+// bucket directly, without an agent, and verify-history a file.
 //
 // Invariants: only this package reads flags and environment. Everything that a
 // command touches outside itself (streams, variables, whether a stream is a
