@@ -26,9 +26,11 @@ import (
 //   - acks 1 and −1 are the same; TimeoutMillis is not looked at: the answer
 //     comes when the outcome is certain, or the connection closes.
 //   - Versions 0 to 2 get UNSUPPORTED_FOR_MESSAGE_FORMAT; Kafka closes the connection.
-//   - A batch is stored as it came: compression.type is not acted on, and timestamps are
-//     judged by the batch's header, which the producer wrote. Offset deltas and sizes
-//     of single records are not looked at.
+//   - Timestamps are judged by the batch's header, which the producer wrote. Offset deltas
+//     and sizes of single records are looked at only where compression.type or a compacted
+//     topic has the records decoded.
+//   - Batches of one request that compression.type has recompressed take at most
+//     Limits.DecompressedBytesMax together; those beyond get MESSAGE_TOO_LARGE.
 //   - Stricter: bytes behind the batch, unknown attribute bits, the log-append-time bit, a
 //     producer id without an epoch and negative timestamps other than −1 are refused.
 //   - A partition that comes twice in a request is appended to twice, in order.
@@ -63,6 +65,8 @@ type produce struct {
 	sub      *ingest.Submission
 	refused  error // the first partition's, where acks=0 leaves nobody to tell
 	closeErr error // nothing can be answered
+
+	recompressed int // bytes of the batches that were made anew
 }
 
 // startProduce checks a request's batches and enters them into the buffer.
@@ -180,19 +184,25 @@ func (p *produce) take(t *catalog.Topic, c *produceConfig, in *kmsg.ProduceReque
 			return err
 		}
 	}
-	if c.logAppendTime {
-		batch.SetLogAppendTime(in.Records, now)
-		if h, err = batch.Parse(in.Records); err != nil {
+	records := in.Records
+	if c.recompress && h.Codec() != c.codec {
+		if records, h, err = p.recompress(records, c); err != nil {
 			return err
 		}
 	}
-	batch.SetLeaderEpoch(in.Records, leaderEpoch)
+	if c.logAppendTime {
+		batch.SetLogAppendTime(records, now)
+		if h, err = batch.Parse(records); err != nil {
+			return err
+		}
+	}
+	batch.SetLeaderEpoch(records, leaderEpoch)
 	p.batches = append(p.batches, ingest.Batch{
 		Partition: shard.PartitionID{Topic: t.Number, Index: in.Partition},
 		Topic:     t.ID,
 		Shard:     t.Shard(in.Partition, p.b.cfg.Shards),
 		Header:    h,
-		Bytes:     in.Records,
+		Bytes:     records,
 	})
 	p.places = append(p.places, answer)
 	return nil
@@ -225,6 +235,27 @@ func checkBatch(b []byte, version int16, c *produceConfig, now int64) (batch.Hea
 		return h, refuse(wire.CodeInvalidTxnState, "Transactions are not served yet.")
 	}
 	return h, checkTimestamps(h, c, now)
+}
+
+// recompress makes a batch anew in the topic's codec. It is held against the largest size
+// again, as in Kafka.
+func (p *produce) recompress(b []byte, c *produceConfig) ([]byte, batch.Header, error) {
+	b, err := batch.Recompress(b, c.codec, c.level, p.b.cfg.Limits.DecompressedBytesMax)
+	if err != nil {
+		return nil, batch.Header{}, err
+	}
+	switch {
+	case int64(len(b)) > c.batchBytesMax:
+		err = refuse(wire.CodeMessageTooLarge, "The record batch size is %d bytes in the topic's codec, which exceeds the maximum configured value of %d.", len(b), c.batchBytesMax)
+	case p.recompressed+len(b) > p.b.cfg.Limits.DecompressedBytesMax:
+		err = refuse(wire.CodeMessageTooLarge, "The record batches of the request take more than %d bytes in their topics' codecs.", p.b.cfg.Limits.DecompressedBytesMax)
+	}
+	if err != nil {
+		return nil, batch.Header{}, err
+	}
+	p.recompressed += len(b)
+	h, err := batch.Parse(b)
+	return b, h, err
 }
 
 // checkTimestamps judges the batch's first and largest timestamp; −1 is none.

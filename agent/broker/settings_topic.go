@@ -3,10 +3,10 @@ package broker
 // topicSettings are the topic configs of Apache Kafka 4.2, without its internal one.
 var topicSettings = []Setting{
 	{"cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete: records older or beyond retention go. compact: the last record of each key stays; records without a key are refused. Both, or neither: records stay for ever. Nothing is deleted or compacted yet."},
-	{"compression.gzip.level", integer, "-1", either(between(1, 9), between(-1, -1)), producerCodec, ""},
-	{"compression.lz4.level", integer, "9", between(1, 17), producerCodec, ""},
-	{"compression.type", text, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), producerCodec, ""},
-	{"compression.zstd.level", integer, "3", between(-131072, 22), producerCodec, ""},
+	{"compression.gzip.level", integer, "-1", either(between(1, 9), between(-1, -1)), acted, "The level at which the agent compresses with gzip; -1 is gzip's own default. Only where compression.type is gzip."},
+	{"compression.lz4.level", integer, "9", between(1, 17), acted, "The level at which the agent compresses with lz4: 9 is the fast way, the others are levels of the slow one (those above 9 as 9). Only where compression.type is lz4."},
+	{"compression.type", text, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), acted, "producer: a batch is stored as its producer compressed it. A codec, or uncompressed: a batch that came in another one is compressed anew by the agent, which costs it the CPU and makes the batch wait."},
+	{"compression.zstd.level", integer, "3", between(-131072, 22), acted, "The level at which the agent compresses with zstd, taken to the nearest of the four that it has. Only where compression.type is zstd."},
 	{"delete.retention.ms", long, "86400000", atLeast(0), noCompaction, ""},
 	{"file.delete.delay.ms", long, "60000", atLeast(0), noFiles, ""},
 	{"flush.messages", long, "9223372036854775807", atLeast(1), noFiles, ""},

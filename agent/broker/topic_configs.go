@@ -7,6 +7,7 @@ import (
 
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
+	"github.com/wadi-io/wadi/wire/batch"
 )
 
 // topicConfigsCachedMax bounds the topics whose parsed configs are kept; beyond it
@@ -20,6 +21,9 @@ type produceConfig struct {
 	beforeMaxMs   int64
 	afterMaxMs    int64
 	keyed         bool // records need keys: the topic is compacted
+	recompress    bool // batches are stored in codec, not as their producer compressed them
+	codec         batch.Codec
+	level         int // of codec
 }
 
 // topicConfigs gives the effective configs of topics.
@@ -65,13 +69,32 @@ func (c *topicConfigs) produce(t *catalog.Topic) *produceConfig {
 }
 
 func (c *topicConfigs) parse(t *catalog.Topic) produceConfig {
-	return produceConfig{
+	p := produceConfig{
 		batchBytesMax: c.number(t, "max.message.bytes"),
 		logAppendTime: c.value(t, "message.timestamp.type") == "LogAppendTime",
 		beforeMaxMs:   c.number(t, "message.timestamp.before.max.ms"),
 		afterMaxMs:    c.number(t, "message.timestamp.after.max.ms"),
 		keyed:         slices.Contains(splitList(c.value(t, "cleanup.policy")), "compact"),
 	}
+	p.recompress, p.codec, p.level = c.codec(t)
+	return p
+}
+
+// codec returns in what a topic's batches are stored; false: as their producer compressed them.
+func (c *topicConfigs) codec(t *catalog.Topic) (recompress bool, codec batch.Codec, level int) {
+	switch c.value(t, "compression.type") {
+	case "uncompressed":
+		return true, batch.None, 0
+	case "gzip":
+		return true, batch.Gzip, int(c.number(t, "compression.gzip.level"))
+	case "snappy":
+		return true, batch.Snappy, 0
+	case "lz4":
+		return true, batch.LZ4, int(c.number(t, "compression.lz4.level"))
+	case "zstd":
+		return true, batch.Zstd, int(c.number(t, "compression.zstd.level"))
+	}
+	return false, batch.None, 0
 }
 
 // value returns the effective value of a topic config.
