@@ -106,6 +106,11 @@ func (p *program) app() *cli.App {
 				},
 			},
 			p.command(p.verifyHistoryCommand()),
+			{
+				Name: "bucket", Usage: "check a bucket",
+				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("bucket"),
+				Subcommands: []*cli.Command{p.command(p.bucketCheckCommand())},
+			},
 			p.command(p.configCommand()),
 			p.command(p.completionCommand()),
 			p.command(p.versionCommand()),
