@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -132,28 +133,69 @@ func (f *follower) count() int {
 
 // settle compares a whole stream with the ledger, once every record that was sent
 // has been acknowledged: each was read exactly once, at the place of its answer.
-func (l *ledger) settle(t *testing.T, name string, f *follower) {
-	t.Helper()
+func (l *ledger) settle(f *follower) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var wrong []error
 	for to, sent := range l.mu.sent {
 		if read := f.mu.lanes[to]; read != sent {
-			t.Errorf("%s: writer %d sent %d records to partition %d, %d were read", name, to.writer, sent, to.partition, read)
+			wrong = append(wrong, fmt.Errorf("writer %d sent %d records to partition %d, %d were read", to.writer, sent, to.partition, read))
 		}
 	}
-	wrong := 0
+	misplaced := 0
 	for partition, places := range l.mu.acknowledged {
 		for offset, want := range places {
 			if seen := f.mu.seen[partition]; offset >= int64(len(seen)) || seen[offset] != want {
-				if wrong++; wrong <= 10 {
-					t.Errorf("%s: partition %d, offset %d: %v was acknowledged there", name, partition, offset, want)
+				if misplaced++; misplaced <= 10 {
+					wrong = append(wrong, fmt.Errorf("partition %d, offset %d: %v was acknowledged there", partition, offset, want))
 				}
 			}
 		}
 	}
 	if f.mu.count != l.mu.count {
-		t.Errorf("%s: %d records read, %d acknowledged", name, f.mu.count, l.mu.count)
+		wrong = append(wrong, fmt.Errorf("%d records read, %d acknowledged", f.mu.count, l.mu.count))
+	}
+	return errors.Join(wrong...)
+}
+
+// The ledger itself must find what it is there to find.
+func TestLedger_FindsWhatIsWrong(t *testing.T) {
+	type seen struct {
+		offset int64
+		value  string
+	}
+	for _, row := range []struct {
+		name  string
+		reads []seen
+		right bool
+	}{
+		{"all", []seen{{0, "0 0"}, {1, "0 1"}, {2, "0 2"}}, true},
+		{"a loss at the end", []seen{{0, "0 0"}, {1, "0 1"}}, false},
+		{"a loss, closed up", []seen{{0, "0 0"}, {1, "0 2"}}, false},
+		{"a hole", []seen{{0, "0 0"}, {2, "0 2"}}, false},
+		{"a value twice", []seen{{0, "0 0"}, {1, "0 1"}, {2, "0 1"}, {3, "0 2"}}, false},
+		{"an offset twice", []seen{{0, "0 0"}, {1, "0 1"}, {1, "0 1"}, {2, "0 2"}}, false},
+		{"another order", []seen{{0, "0 1"}, {1, "0 0"}, {2, "0 2"}}, false},
+		{"what nobody sent", []seen{{0, "0 0"}, {1, "0 1"}, {2, "0 2"}, {3, "0 3"}}, false},
+	} {
+		l, f := newLedger(), newFollower()
+		for offset := range int64(3) {
+			if err := l.acknowledge(0, offset, l.next(lane{0, 0})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wrong error
+		for _, r := range row.reads {
+			wrong = errors.Join(wrong, f.saw(0, r.offset, []byte(r.value)))
+		}
+		if wrong = errors.Join(wrong, l.settle(f)); (wrong == nil) != row.right {
+			t.Errorf("%s: found: %v", row.name, wrong)
+		}
+	}
+	l := newLedger()
+	if err := errors.Join(l.acknowledge(0, 0, value{0, 0}), l.acknowledge(0, 0, value{0, 1})); err == nil {
+		t.Error("one offset for two values was not found")
 	}
 }
