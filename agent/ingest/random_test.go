@@ -117,6 +117,14 @@ type producer struct {
 	base      int // value of this epoch's sequence 0
 	acked     int // values below are acknowledged
 	offsets   []int64
+	heard     func(value int, began bool, offset int64) // told of each value's first send and of its acknowledgement; may be nil
+	begun     int                                       // values below were told
+}
+
+func (p *producer) tell(value int, began bool, offset int64) {
+	if p.heard != nil {
+		p.heard(value, began, offset)
+	}
 }
 
 func (p *producer) run() {
@@ -137,6 +145,10 @@ func (p *producer) connection(a *testAgent) {
 		for sent < p.n && sent < p.acked+5 {
 			if p.c.draw(10) == 0 {
 				a = p.c.any() // Its metadata named another leader; what is in flight stays where it is.
+			}
+			if sent >= p.begun {
+				p.begun++
+				p.tell(sent, true, -1)
 			}
 			s, err := a.Append(context.Background(), []Batch{valued(p.partition, p.id, p.epoch, int32(sent-p.base), fmt.Sprintf("%d/%d", p.id, sent))}, gone)
 			if err != nil {
@@ -167,6 +179,7 @@ func (p *producer) connection(a *testAgent) {
 			p.c.w.t.Errorf("producer %d value %d: %v", p.id, p.acked, r[0].Err)
 			return
 		}
+		p.tell(p.acked, false, p.offsets[p.acked])
 		p.acked++
 	}
 }
@@ -219,11 +232,7 @@ func TestIngest_RandomHistories(t *testing.T) {
 
 func randomHistory(t *testing.T, seed uint64) {
 	w := newWorld(t)
-	c := &cluster{w: w, rng: rand.New(rand.NewPCG(seed, 0))}
-	for range 3 {
-		a := c.start()
-		c.agents = append(c.agents, a)
-	}
+	c := newCluster(w, seed)
 	var producers []*producer
 	var done sync.WaitGroup
 	for i := range 8 {
@@ -231,25 +240,7 @@ func randomHistory(t *testing.T, seed uint64) {
 		producers = append(producers, p)
 		done.Go(p.run)
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Duration(1+c.draw(5)) * time.Second):
-				c.replace()
-			}
-		}
-	}()
-	done.Wait()
-	close(stop)
-	<-stopped
-	for _, a := range c.agents {
-		a.stop()
-	}
-	time.Sleep(10 * time.Second) // for the last late appends
+	c.trouble(done.Wait)
 	for partition := range int32(3) {
 		values := w.read(partition)
 		at := map[string][]int64{}
@@ -262,6 +253,38 @@ func randomHistory(t *testing.T, seed uint64) {
 			}
 		}
 	}
+}
+
+func newCluster(w *world, seed uint64) *cluster {
+	c := &cluster{w: w, rng: rand.New(rand.NewPCG(seed, 0))}
+	for range 3 {
+		a := c.start()
+		c.agents = append(c.agents, a)
+	}
+	return c
+}
+
+// trouble replaces agents until wait returns, and ends when nothing can land any more.
+func (c *cluster) trouble(wait func()) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(1+c.draw(5)) * time.Second):
+				c.replace()
+			}
+		}
+	}()
+	wait()
+	close(stop)
+	<-stopped
+	for _, a := range c.agents {
+		a.stop()
+	}
+	time.Sleep(10 * time.Second) // for the last late appends
 }
 
 // check finds each value once, where it was acknowledged, in order.
