@@ -61,7 +61,7 @@ func joinFranz(address string, r request, leave <-chan struct{}, out *output) er
 		options = append(options, kgo.InstanceID(r.Instance))
 	}
 	if r.Protocol == "consumer" {
-		options = append(options, kgo.WithContext(context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true)))
+		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
 	}
 	c, err := kgo.NewClient(options...)
 	if err != nil {

@@ -69,7 +69,7 @@ func consumeSegmentio(ctx context.Context, address, topic string, generation *ka
 		return
 	}
 	for {
-		m, err := reader.ReadMessage(ctx)
+		first, err := reader.ReadMessage(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -77,11 +77,17 @@ func consumeSegmentio(ctx context.Context, address, topic string, generation *ka
 			out.write(event{Error: err.Error()})
 			return
 		}
-		out.read(int32(a.ID), m.Offset, m.Offset)
-		err = generation.CommitOffsets(map[string]map[int]int64{topic: {a.ID: m.Offset + 1}})
+		last := first.Offset
+		some, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // what comes with it
+		for m, err := reader.ReadMessage(some); err == nil; m, err = reader.ReadMessage(some) {
+			last = m.Offset
+		}
+		cancel()
+		out.read(int32(a.ID), first.Offset, last)
+		err = generation.CommitOffsets(map[string]map[int]int64{topic: {a.ID: last + 1}})
 		switch {
 		case err == nil:
-			out.committed(int32(a.ID), m.Offset+1)
+			out.committed(int32(a.ID), last+1)
 		case errors.Is(err, kafka.RebalanceInProgress), errors.Is(err, kafka.UnknownMemberId), errors.Is(err, kafka.IllegalGeneration), errors.Is(err, kafka.ErrGenerationEnded):
 		default:
 			out.write(event{Error: err.Error()})
