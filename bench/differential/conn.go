@@ -15,7 +15,7 @@ import (
 const answerBytesMax = 64 << 20
 
 // patience is how long an answer may take before it counts as none.
-const patience = 12 * time.Second
+const patience = 8 * time.Second
 
 // conn is one connection to a broker. One goroutine at a time uses it.
 type conn struct {

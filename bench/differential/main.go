@@ -133,7 +133,7 @@ func play(ctx context.Context, b *broker, chosen []script) (answers []answer) {
 // printAnswers prints one broker's answers.
 func printAnswers(out io.Writer, name string, answers []answer) {
 	for _, a := range answers {
-		fmt.Fprintf(out, "%s: %s\n", name, a.call)
+		fmt.Fprintf(out, "%s, %s: %s\n", name, a.at.Format("15:04:05.000"), a.call)
 		for _, path := range slices.Sorted(maps.Keys(a.fields)) {
 			fmt.Fprintf(out, "    %s = %s\n", path, a.fields[path])
 		}

@@ -226,6 +226,8 @@ func (n *names) number(name string, value int64) string {
 		return n.ids[value]
 	case strings.Contains(name, "Timestamp") || strings.HasSuffix(name, "Time"):
 		return n.time(value)
+	case name == "FinalizedFeaturesEpoch" && value >= 0:
+		return "epoch"
 	case name == "TotalBytes" || name == "UsableBytes":
 		return "disk"
 	}

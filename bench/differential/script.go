@@ -13,6 +13,7 @@ import (
 type answer struct {
 	call   string
 	fields map[string]string
+	at     time.Time
 }
 
 // script is a list of calls, in order.
@@ -97,7 +98,7 @@ func (s *session) show(call string, r kmsg.Response, err error) {
 	} else {
 		s.names.flatten(reflect.ValueOf(r).Elem(), "", fields)
 	}
-	*s.answers = append(*s.answers, answer{s.script + ": " + call, fields})
+	*s.answers = append(*s.answers, answer{s.script + ": " + call, fields, time.Now()})
 }
 
 // exchange sends a request and waits for its answer, which is empty after an error.

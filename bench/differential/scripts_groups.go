@@ -28,10 +28,18 @@ func (m member) join(protocols ...string) *kmsg.JoinGroupRequest {
 	}
 	for _, name := range protocols {
 		p := kmsg.NewJoinGroupRequestProtocol()
-		p.Name, p.Metadata = name, []byte("metadata of "+name)
+		p.Name, p.Metadata = name, subscription("t")
 		r.Protocols = append(r.Protocols, p)
 	}
 	return r
+}
+
+// subscription is a consumer's metadata. Apache Kafka never ends the join of a member
+// whose metadata it can't read.
+func subscription(topics ...string) []byte {
+	m := kmsg.NewConsumerMemberMetadata()
+	m.Version, m.Topics = 1, topics
+	return m.AppendTo(nil)
 }
 
 // sync asks for the assignment; the leader's request names those of all members.
