@@ -4,9 +4,10 @@ GO          ?= go
 FUZZTIME    ?= 60s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CLIENTS     := cmd/wadi/clients
+KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-race clients lint fuzz clean
+.PHONY: help check build demo test test-race clients test-clients kgo lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -34,11 +35,18 @@ test-race: check-cc ## run the tests under the race detector
 clients: check-cc ## run only the tests with other Kafka clients
 	cd $(CLIENTS) && $(GO) test ./...
 
+test-clients: check-cc ## test with the clients of Java, Node and Python, which it fetches
+	@$(CLIENTS)/fetch.sh $(CURDIR)/.cache/clients
+	cd $(CLIENTS) && WADI_TEST_CLIENTS=$(CURDIR)/.cache/clients $(GO) test -tags languages -run '^TestLanguages' -count=1 .
+
+kgo: check ## run franz-go's own integration tests, KGO_RECORDS (50000) records in each
+	@$(CLIENTS)/kgo.sh $(KGO_RECORDS)
+
 lint: check ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet ./...; fi
+	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet -tags languages ./...; fi
 
 fuzz: check ## fuzz every decoder for FUZZTIME (60s) each
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent bench cmd metastore wire | grep -v '^$(CLIENTS)/' | sort); do \
