@@ -145,7 +145,7 @@ func (b *Broker) decidePartitions(s *catalog.State, open []*growth) (*drafts, in
 func (b *Broker) checkGrowth(t *catalog.Topic, g *growth, partitions int) error {
 	switch {
 	case t == nil:
-		return refuse(wire.CodeUnknownTopicOrPartition, "This server does not host this topic-partition.")
+		return &refusal{code: wire.CodeUnknownTopicOrPartition}
 	case g.count == t.Partitions:
 		return refuse(wire.CodeInvalidPartitions, "Topic already has %d partition(s).", t.Partitions)
 	case g.count < t.Partitions:

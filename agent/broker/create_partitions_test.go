@@ -86,7 +86,7 @@ func TestCreatePartitions_Refuses(t *testing.T) {
 		code    int16
 		message string
 	}{
-		{"unknown", growing("nowhere", 2), wire.CodeUnknownTopicOrPartition, "This server does not host"},
+		{"unknown", growing("nowhere", 2), wire.CodeUnknownTopicOrPartition, "<null>"},
 		{"as many", growing("t", 4), wire.CodeInvalidPartitions, "Topic already has 4 partition(s)."},
 		{"fewer", growing("t", 3), wire.CodeInvalidPartitions, "The topic t currently has 4 partition(s); 3 would not be an increase."},
 		{"below none", growing("t", -1), wire.CodeInvalidPartitions, "-1 would not be an increase."},

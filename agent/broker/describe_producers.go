@@ -13,9 +13,10 @@ import (
 //
 // Answered from replicas that were brought up to date after the request came.
 //
-// What differs from Apache Kafka: any agent answers for any partition; the last timestamp is that of the entry
-// that changed the producer last; a partition tells at most activeProducersMax of
-// them; there are no transactions yet, so no coordinator epoch and no open offset (both −1).
+// What differs from Apache Kafka: any agent answers for any partition; the last
+// timestamp is that of the entry that changed the producer last, a fence included, not the
+// records'; a partition tells at most activeProducersMax of them; there are no
+// transactions yet, so no coordinator epoch and no open offset (both −1).
 
 // activeProducersMax bounds the producers that are told of one partition.
 const activeProducersMax = 10_000
@@ -55,7 +56,10 @@ func (b *Broker) describeProducers(topic string, index int32, err error) kmsg.De
 	out.Partition = index
 	var p place
 	if err == nil {
-		p, err = b.place(b.topic(topic), index)
+		t := b.topic(topic)
+		if p, err = b.place(t, index); t != nil && err != nil {
+			err = &refusal{code: wire.CodeUnknownTopicOrPartition} // of a topic that exists
+		}
 	}
 	var active []shard.ActiveProducer
 	if err == nil {

@@ -110,11 +110,14 @@ func codeOf(err error) int16 {
 	return wire.CodeUnknownServerError
 }
 
-// messageOf returns the message that goes with codeOf, nil for nil.
+// messageOf returns the message that goes with codeOf, nil for nil and where there is none.
 func messageOf(err error) *string {
 	if err == nil {
 		return nil
 	}
 	message := err.Error()
+	if message == "" {
+		return nil // Kafka says nothing more than the code here
+	}
 	return &message
 }
