@@ -240,7 +240,7 @@ func (e *Event) validate() error {
 		return fmt.Errorf("f is %q", e.Function)
 	}
 	if len(e.Ops) > 0 {
-		return fmt.Errorf("a %s has no ops", e.Function)
+		return fmt.Errorf("%s has no ops", e.Function)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestReader_RefusesWhatTheFormatDoesNotAllow(t *testing.T) {
 		{plainHeader + "\n" + `{"process":"p","type":"ok","f":"poll","ops":[{"poll":{"k":[[1,"a",2]]}}]}`, "is not [offset, value]"},
 		{plainHeader + "\n" + `{"process":"p","type":"ok","f":"assign","from":{"k":-5}}`, "line 2: offset -5 is not"},
 		{plainHeader + "\n" + `{"process":"p","type":"ok","f":"rebalance"}`, "line 2: a rebalance needs keys"},
-		{plainHeader + "\n" + `{"process":"p","f":"assign","ops":[{"poll":{}}]}`, "line 2: a assign has no ops"},
+		{plainHeader + "\n" + `{"process":"p","f":"assign","ops":[{"poll":{}}]}`, "line 2: assign has no ops"},
 		{plainHeader + "\n" + `{"process":"p","type":"commit","f":"send"}`, "line 2: only a txn has a commit"},
 		{plainHeader + "\n" + `{"f":"hole","key":"k","first":2,"last":1,"why":"control"}`, "line 2: a hole needs"},
 		{plainHeader + "\n" + `{"f":"hole","key":"k","first":1,"last":1,"why":"because"}`, `line 2: why is "because"`},
