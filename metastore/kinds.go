@@ -41,6 +41,7 @@ const (
 	EffectGroupDeleted     EffectKind = 67
 	EffectOffsetsPending   EffectKind = 68 // reserved: transactions
 	EffectOffsetsEnded     EffectKind = 69 // reserved: transactions
+	EffectConsumerChange   EffectKind = 70 // members of the consumer group protocol, and what they have
 )
 
 func (k EffectKind) String() string {
@@ -81,6 +82,8 @@ func (k EffectKind) String() string {
 		return "offsets-deleted"
 	case EffectGroupDeleted:
 		return "group-deleted"
+	case EffectConsumerChange:
+		return "consumer-change"
 	}
 	return fmt.Sprintf("effect-%d", uint64(k))
 }

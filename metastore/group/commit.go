@@ -12,7 +12,8 @@ import (
 const (
 	guardEmpty      = 0 // the group has no members, or is unknown
 	guardGeneration = 1 // the generation is the one that was written by the version that follows
-	// 2 is reserved for a member's epoch, 3 for transactions.
+	guardMember     = 2 // the consumer group has the member that follows, at the epoch that follows
+	// 3 is reserved for transactions.
 )
 
 // Commit is what one member, or a client that is none, commits at once.
@@ -21,6 +22,8 @@ type Commit struct {
 	// Generation is Written of the generation under which the member was admitted. 0: of
 	// no member; the commit stands while the group has none, and makes the group.
 	Generation metastore.Version
+	Member     string         // of the consumer group protocol, at Epoch; empty: of the classic one
+	Epoch      int32          // ≥ 0
 	Expires    int64          // ms since 1970 UTC; Never
 	Offsets    []PlacedOffset // by place, each place once; CommittedAt and Expires are not looked at
 }
@@ -34,9 +37,13 @@ const (
 // AppendCommit appends the effect of c. It panics on offsets out of order.
 func AppendCommit(dst []byte, c Commit) []byte {
 	body := appendID(make([]byte, 0, 64), c.Group)
-	if c.Generation == 0 {
+	switch {
+	case c.Member != "":
+		body = metastore.AppendBytes(append(body, guardMember), c.Member)
+		body = binary.AppendUvarint(body, uint64(max(c.Epoch, 0)))
+	case c.Generation == 0:
 		body = append(body, guardEmpty)
-	} else {
+	default:
 		body = append(body, guardGeneration)
 		body = binary.AppendUvarint(body, uint64(c.Generation))
 	}
@@ -129,7 +136,7 @@ func decodePlaced(d *metastore.Decoder, bytesMin int, take func(Place)) {
 // applyCommit stores the offsets if the guard holds.
 func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, err error) {
 	id := decodeID(d)
-	expect, member := decodeGuard(d)
+	guard := decodeGuard(d)
 	expires := decodeExpires(d)
 	var offsets []PlacedOffset
 	decodePlaced(d, partitionBytesMin, func(p Place) { offsets = append(offsets, PlacedOffset{p, decodeOffset(d)}) })
@@ -137,7 +144,7 @@ func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, 
 		return false, err
 	}
 	g := s.groups[id]
-	if member && g.written() != expect || !member && g != nil && len(g.generation.Members) > 0 {
+	if !guard.holds(g) {
 		return false, nil
 	}
 	if g == nil {
@@ -156,21 +163,59 @@ func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, 
 	return true, nil
 }
 
-// decodeGuard returns the version that must have written the generation, of a member's commit.
-func decodeGuard(d *metastore.Decoder) (expect metastore.Version, member bool) {
-	guard := d.Fixed(1)
-	switch {
-	case d.Err != nil:
-	case guard[0] == guardEmpty:
-	case guard[0] == guardGeneration:
-		if expect = metastore.Version(d.Uvarint()); expect == 0 {
+// commitGuard is a commit's condition.
+type commitGuard struct {
+	kind   byte
+	expect metastore.Version // of guardGeneration
+	member string            // of guardMember, with its epoch
+	epoch  int32
+}
+
+func decodeGuard(d *metastore.Decoder) (g commitGuard) {
+	kind := d.Fixed(1)
+	if d.Err != nil {
+		return g
+	}
+	switch g.kind = kind[0]; g.kind {
+	case guardEmpty:
+	case guardGeneration:
+		if g.expect = metastore.Version(d.Uvarint()); g.expect == 0 {
 			d.Fail("a generation that was never written")
 		}
-		return expect, true
+	case guardMember:
+		if g.member = d.String(); g.member == "" {
+			d.Fail("a member without an id")
+		}
+		g.epoch = decodeInt32(d, "epoch")
 	default:
 		d.Fail("unknown guard of a commit")
 	}
-	return 0, false
+	return g
+}
+
+// holds tells whether a group, nil for one unknown, is as the guard demands.
+func (c commitGuard) holds(g *group) bool {
+	switch c.kind {
+	case guardEmpty:
+		return !g.hasMembers()
+	case guardGeneration:
+		return g.written() == c.expect
+	}
+	if g == nil {
+		return false
+	}
+	m := g.consumer.Member(c.member)
+	return m != nil && m.Epoch == c.epoch
+}
+
+func (c commitGuard) String() string {
+	switch c.kind {
+	case guardEmpty:
+		return "empty"
+	case guardGeneration:
+		return fmt.Sprintf("generation(%d)", c.expect)
+	}
+	return fmt.Sprintf("member(%q, %d)", c.member, c.epoch)
 }
 
 func decodeExpires(d *metastore.Decoder) int64 {

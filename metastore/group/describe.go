@@ -18,11 +18,7 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		fmt.Fprintf(&b, " group=%q expect=%d %s", decodeID(d), d.Uvarint(), describeGeneration(decodeGeneration(d)))
 	case metastore.EffectOffsetsCommitted:
 		fmt.Fprintf(&b, " group=%q", decodeID(d))
-		if expect, member := decodeGuard(d); member {
-			fmt.Fprintf(&b, " guard=generation(%d)", expect)
-		} else {
-			b.WriteString(" guard=empty")
-		}
+		fmt.Fprintf(&b, " guard=%v", decodeGuard(d))
 		fmt.Fprintf(&b, " expires=%d", decodeExpires(d))
 		decodePlaced(d, partitionBytesMin, func(p Place) { b.WriteString(" " + describeOffset(p, decodeOffset(d))) })
 	case metastore.EffectOffsetsDeleted:
@@ -34,6 +30,10 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 				fmt.Fprintf(&b, "(committed=%d)", p.CommittedAt)
 			}
 		}
+	case metastore.EffectConsumerChange:
+		x := decodeConsumerChange(d)
+		fmt.Fprintf(&b, " group=%q expect=%d %s removed=%q", x.Group, x.Expect,
+			describeConsumer(x.Epoch, x.TargetEpoch, x.Topics, x.Put), x.Removed)
 	case metastore.EffectGroupDeleted:
 		x := decodeGroupDeletion(d)
 		fmt.Fprintf(&b, " group=%q expect=%d expired=%t", x.Group, x.Generation, x.Expired)
@@ -66,6 +66,9 @@ func (s *State) Dump(w io.Writer) error {
 	for _, id := range s.Groups() {
 		g := s.groups[id]
 		fmt.Fprintf(&b, "group %q written=%d since=%d %s\n", id, g.generation.Written, g.generation.Since, describeGeneration(g.generation))
+		if c := g.consumer; c != nil {
+			fmt.Fprintf(&b, "  consumer %s\n", describeConsumer(c.Epoch, c.TargetEpoch, c.Topics, c.Members))
+		}
 		for _, o := range g.sorted() {
 			fmt.Fprintf(&b, "  %s committed=%d expires=%d\n", describeOffset(o.Place, o.Offset), o.CommittedAt, o.Expires)
 		}

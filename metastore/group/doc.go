@@ -1,5 +1,6 @@
 // Package group is the state machine of a groups journal: the offsets that consumer
-// groups have committed, and of each group its last stable generation.
+// groups have committed, of each group its last stable generation, and of those of the
+// consumer group protocol (KIP-848) the members, what each has and is to have.
 //
 // It does: fold generations, commits, and the deletion of offsets and groups; answer
 // from that state; say in which journal a group lies.
@@ -12,6 +13,9 @@
 //     version, not its number): of two coordinators that don't know of each other one loses.
 //   - A member's commit stands only while the generation stands under which it was
 //     admitted. So once a generation is in the journal, no commit of an earlier one stands.
+//   - A change of a group of the consumer group protocol counts as a generation: it
+//     stands only on the state that its writer saw. Its member's commit stands only
+//     while the member is at the epoch under which it was admitted.
 //   - A commit without a generation stands only while the group has no members.
 //   - An expired offset is deleted only as it was when it was judged.
 //   - A *Generation is immutable once it is in a State; readers may keep it.
@@ -21,5 +25,5 @@
 // that meets another state than its writer saw is void, never an error. Restore returns
 // an error and leaves the state as it was.
 //
-// Start reading at State, then generation.go and commit.go.
+// Start reading at State, then generation.go, consumer.go and commit.go.
 package group

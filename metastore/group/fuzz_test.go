@@ -22,7 +22,7 @@ func bytesAllocated(f func()) uint64 {
 func FuzzApply(f *testing.F) {
 	base := New()
 	fold := metastore.NewFold(base)
-	for i, e := range goldenEntries() {
+	for i, e := range append(goldenEntries(), consumerEntries()...) {
 		_, effects, err := metastore.ParseEntry(e)
 		for err == nil {
 			var kind metastore.EffectKind
@@ -69,7 +69,7 @@ func FuzzApply(f *testing.F) {
 func FuzzRestore(f *testing.F) {
 	s := New()
 	fold := metastore.NewFold(s)
-	for i, e := range goldenEntries() {
+	for i, e := range append(goldenEntries(), consumerEntries()...) {
 		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
 			f.Fatal(err)
 		}

@@ -124,7 +124,7 @@ func (s *State) applyGeneration(at metastore.At, d *metastore.Decoder) (stood bo
 		return false, err
 	}
 	g := s.groups[id]
-	if g.written() != expect {
+	if g.written() != expect || g != nil && g.consumer != nil && len(g.consumer.Members) > 0 {
 		return false, nil
 	}
 	if g == nil {
@@ -132,7 +132,7 @@ func (s *State) applyGeneration(at metastore.At, d *metastore.Decoder) (stood bo
 		s.groups[id] = g
 	}
 	next.Written, next.Since = at.Version, at.Time
-	g.generation = next
+	g.generation, g.consumer = next, nil
 	return true, nil
 }
 

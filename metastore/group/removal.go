@@ -111,7 +111,7 @@ func (s *State) applyGroupDeleted(d *metastore.Decoder) (stood bool, err error) 
 		return false, err
 	}
 	g := s.groups[x.Group]
-	if g == nil || g.written() != x.Generation || len(g.generation.Members) > 0 || x.Expired && len(g.offsets) > 0 {
+	if g == nil || g.written() != x.Generation || g.hasMembers() || x.Expired && len(g.offsets) > 0 {
 		return false, nil
 	}
 	s.offsets -= len(g.offsets)

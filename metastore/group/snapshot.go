@@ -2,12 +2,16 @@ package group
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// snapshotFormat opens the snapshot of a groups journal. Persisted.
-const snapshotFormat = 1
+// What opens the snapshot of a groups journal. Persisted.
+const (
+	snapshotFormat         = 1 // there are no groups of the consumer group protocol
+	snapshotFormatConsumer = 2 // they follow the groups
+)
 
 // The shortest codings, which bound the memory that a snapshot can ask for.
 const (
@@ -16,10 +20,16 @@ const (
 )
 
 // AppendSnapshot appends the state's encoding: the format byte; the groups by id, each
-// with its generation and its offsets by place.
+// with its generation and its offsets by place; then, if there are any, those of the
+// consumer group protocol by id.
 func (s *State) AppendSnapshot(dst []byte) []byte {
-	dst = append(dst, snapshotFormat)
 	ids := s.Groups()
+	consumers := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.groups[id].consumer == nil })
+	if len(consumers) == 0 {
+		dst = append(dst, snapshotFormat)
+	} else {
+		dst = append(dst, snapshotFormatConsumer)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(ids)))
 	for _, id := range ids {
 		g := s.groups[id]
@@ -33,14 +43,26 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 			return binary.AppendVarint(dst, o.Expires)
 		})
 	}
+	if len(consumers) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(consumers)))
+	}
+	for _, id := range consumers {
+		c := s.groups[id].consumer
+		dst = appendID(dst, id)
+		dst = appendEpochs(dst, c.Epoch, c.TargetEpoch, c.Topics)
+		dst = appendConsumerMembers(dst, c.Members)
+	}
 	return dst
 }
 
 // Restore replaces the state by the one encoded. After an error the state is as it was.
 func (s *State) Restore(snapshot []byte) error {
 	d := &metastore.Decoder{Rest: snapshot}
-	if f := d.Fixed(1); d.Err == nil && f[0] != snapshotFormat {
-		d.Fail("unknown format of a snapshot of groups")
+	format := byte(snapshotFormat)
+	if f := d.Fixed(1); d.Err == nil {
+		if format = f[0]; format != snapshotFormat && format != snapshotFormatConsumer {
+			d.Fail("unknown format of a snapshot of groups")
+		}
 	}
 	n := d.Count(groupBytesMin)
 	groups := make(map[string]*group, n)
@@ -72,9 +94,41 @@ func (s *State) Restore(snapshot []byte) error {
 		groups[id] = g
 		offsets += len(g.offsets)
 	}
+	if format == snapshotFormatConsumer {
+		restoreConsumers(d, groups)
+	}
 	if err := atEnd(d); err != nil {
 		return err
 	}
 	s.groups, s.offsets = groups, offsets
 	return nil
+}
+
+// consumerBytesMin is the shortest coding of a group of the consumer group protocol.
+const consumerBytesMin = 12
+
+func restoreConsumers(d *metastore.Decoder, groups map[string]*group) {
+	before := ""
+	n := d.Count(consumerBytesMin)
+	if n == 0 {
+		d.Fail("no groups of the consumer group protocol")
+	}
+	for i := range n {
+		id := decodeID(d)
+		c := &Consumer{}
+		c.Epoch, c.TargetEpoch, c.Topics = decodeEpochs(d)
+		c.Members = decodeConsumerMembers(d)
+		g := groups[id]
+		switch {
+		case d.Err != nil:
+		case i > 0 && id <= before || g == nil:
+			d.Fail("groups out of order")
+		case len(g.generation.Members) > 0:
+			d.Fail("a group of both protocols")
+		}
+		if d.Err != nil {
+			return
+		}
+		g.consumer, before = c, id
+	}
 }

@@ -59,14 +59,15 @@ var _ metastore.Machine = (*State)(nil)
 
 type group struct {
 	generation *Generation // never nil
+	consumer   *Consumer   // nil: of the classic protocol, or nobody ever joined
 	offsets    map[Place]Offset
 }
 
 // New returns the state before the first entry: there are no groups.
 func New() *State { return &State{groups: map[string]*group{}} }
 
-// Apply folds one effect. Outcomes: whether it stood (bool) of a generation, a commit
-// and a group's deletion; of a deletion of offsets how many it deleted (int), −1 when it is void.
+// Apply folds one effect. Outcomes: whether it stood (bool) of a generation, a change,
+// a commit and a group's deletion; of a deletion of offsets how many it deleted (int), −1 when it is void.
 func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, want bool) (any, error) {
 	d := &metastore.Decoder{Rest: body}
 	var outcome any
@@ -78,6 +79,8 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome, err = s.applyCommit(at, d)
 	case metastore.EffectOffsetsDeleted:
 		outcome, err = s.applyOffsetsDeleted(d)
+	case metastore.EffectConsumerChange:
+		outcome, err = s.applyConsumerChange(at, d)
 	case metastore.EffectGroupDeleted:
 		outcome, err = s.applyGroupDeleted(d)
 	default:
