@@ -56,6 +56,9 @@ func (b *Broker) describeProducers(topic string, index int32, err error) kmsg.De
 	out.Partition = index
 	var p place
 	if err == nil {
+		err = checkTopicName(topic)
+	}
+	if err == nil {
 		t := b.topic(topic)
 		if p, err = b.place(t, index); t != nil && err != nil {
 			err = &refusal{code: wire.CodeUnknownTopicOrPartition} // of a topic that exists

@@ -17,7 +17,7 @@ func TestDescribeProducers(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	req := kmsg.NewPtrDescribeProducersRequest()
-	for _, name := range []string{"t", "nowhere"} {
+	for _, name := range []string{"t", "nowhere", "x/y"} {
 		topic := kmsg.NewDescribeProducersRequestTopic()
 		topic.Topic, topic.Partitions = name, []int32{0, 1}
 		req.Topics = append(req.Topics, topic)
@@ -35,6 +35,9 @@ func TestDescribeProducers(t *testing.T) {
 		if p.ErrorCode != wire.CodeUnknownTopicOrPartition || len(p.ActiveProducers) != 0 {
 			t.Errorf("%+v", p)
 		}
+	}
+	if got := resp.Topics[2].Partitions[0].ErrorCode; got != wire.CodeInvalidTopicException {
+		t.Errorf("a bad name: %d", got)
 	}
 	if resp.Topics[1].Partitions[0].ErrorMessage == nil || resp.Topics[0].Partitions[1].ErrorMessage != nil {
 		t.Error("as in Kafka, an unknown topic has a message, an unknown partition has none")
