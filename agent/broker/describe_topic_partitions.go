@@ -33,8 +33,7 @@ func (b *Broker) handleDescribeTopicPartitions(ctx context.Context, r *wire.Requ
 	named := func(name string) bool {
 		return slices.ContainsFunc(req.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == name })
 	}
-	switch {
-	case !all && req.Cursor != nil && !named(after.Topic), req.Cursor != nil && after.Partition < 0:
+	if req.Cursor != nil && (after.Partition < 0 || !all && !named(after.Topic)) {
 		for _, t := range req.Topics {
 			out := kmsg.NewDescribeTopicPartitionsResponseTopic()
 			out.ErrorCode, out.Topic = wire.CodeInvalidRequest, &t.Topic
@@ -45,10 +44,10 @@ func (b *Broker) handleDescribeTopicPartitions(ctx context.Context, r *wire.Requ
 	limit := int32(max(1, min(int64(req.ResponsePartitionLimit), b.cfg.Settings.Int64("max.request.partition.size.limit"))))
 	page := topicPage{b: b, resp: resp, left: limit, after: after}
 	if all {
-		b.viewCatalog(func(s *catalog.State) { page.topics = s.Topics() })
-		i, _ := slices.BinarySearchFunc(page.topics, after.Topic, func(t *catalog.Topic, name string) int { return strings.Compare(t.Name, name) })
-		page.topics = page.topics[i:]
-		for _, t := range page.topics {
+		var topics []*catalog.Topic
+		b.viewCatalog(func(s *catalog.State) { topics = s.Topics() })
+		i, _ := slices.BinarySearchFunc(topics, after.Topic, func(t *catalog.Topic, name string) int { return strings.Compare(t.Name, name) })
+		for _, t := range topics[i:] {
 			if !page.add(t) {
 				break
 			}
@@ -84,14 +83,13 @@ func (b *Broker) pagedNames(ctx context.Context, req *kmsg.DescribeTopicPartitio
 
 // topicPage fills an answer until it is full.
 type topicPage struct {
-	b      *Broker
-	resp   *kmsg.DescribeTopicPartitionsResponse
-	topics []*catalog.Topic
-	left   int32 // partitions
-	after  kmsg.DescribeTopicPartitionsRequestCursor
+	b     *Broker
+	resp  *kmsg.DescribeTopicPartitionsResponse
+	left  int32 // partitions
+	after kmsg.DescribeTopicPartitionsRequestCursor
 }
 
-// full ends the page before a partition.
+// end ends the page before a partition.
 func (p *topicPage) end(topic string, partition int32) bool {
 	p.resp.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: topic, Partition: partition}
 	return false
