@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-race clients test-clients kgo lint fuzz clean
+.PHONY: help check build demo test test-buckets test-race clients test-clients kgo lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +29,9 @@ test: check-cc ## run all tests, those with other Kafka clients too
 	$(GO) test ./...
 	@if [ -f $(CLIENTS)/go.mod ]; then echo "cd $(CLIENTS) && $(GO) test ./..." && cd $(CLIENTS) && $(GO) test ./...; fi
 
+test-buckets: check ## run the buckets' tests on MinIO and fake-gcs-server too (built once, 10 minutes)
+	$(GO) test -tags buckets ./agent/bucket/...
+
 test-race: check-cc ## run the tests under the race detector
 	$(GO) test -race ./...
 
@@ -41,6 +44,12 @@ test-clients: check-cc ## test with the clients of Java, Node and Python, which 
 
 kgo: check ## run franz-go's own integration tests, KGO_RECORDS (50000) records in each
 	@$(CLIENTS)/kgo.sh $(KGO_RECORDS)
+
+differential: check ## ask Apache Kafka and Wadi the same, compare the answers
+	@command -v mvn >/dev/null || { echo "Maven is missing (it fetches Apache Kafka): install it, on Debian and Ubuntu with apt-get install maven." >&2; exit 1; }
+	@test -d .cache/kafka-4.2.0 || mvn -q -B -f bench/differential/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/kafka-4.2.0
+	$(GO) build -o .cache/wadi ./cmd/wadi
+	$(GO) run ./bench/differential -jars .cache/kafka-4.2.0 -wadi .cache/wadi
 
 lint: check ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi

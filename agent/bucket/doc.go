@@ -2,8 +2,10 @@
 // memory or in a cloud's object store.
 //
 // It does: one small interface, Bucket; adapters behind one table of URL schemes,
-// of which file:// is our own, because it must be durable, and the others go
-// through gocloud.dev/blob; wrappers that retry, count, observe and, in tests, inject faults.
+// of which file:// is our own, because it must be durable, s3:// speaks through the
+// AWS SDK, because it is the hot path, and the others go through gocloud.dev/blob;
+// wrappers that retry, hedge, count, observe and, in tests, inject faults; Check,
+// which tries what a bucket must be able to do.
 //
 // It does not: know what an object holds, cache, or change an object once written.
 //

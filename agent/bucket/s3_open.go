@@ -150,7 +150,7 @@ func takeS3Parameters(q url.Values) (s3Parameters, error) {
 // haveCredentials asks for credentials now, so that their absence is told at the start
 // and in words, instead of by every request.
 func haveCredentials(ctx context.Context, cfg aws.Config) error {
-	if _, anonymous := cfg.Credentials.(aws.AnonymousCredentials); anonymous || cfg.Credentials == nil {
+	if cfg.Credentials == nil || aws.IsCredentialsProvider(cfg.Credentials, aws.AnonymousCredentials{}) {
 		return nil
 	}
 	timed, cancel := context.WithTimeout(ctx, credentialsTimeout)
