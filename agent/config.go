@@ -8,25 +8,27 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/ingest"
 )
 
 // Config is what one agent process is told.
 type Config struct {
-	Bucket     string            // URL: file:///path, mem://
-	Metastore  string            // URL: sqlite:///path, postgres://…, memory://
-	Folder     string            // locked for this process alone; empty where other agents may share bucket and metastore
-	Zone       string            // the agent's availability zone
-	Kafka      string            // host:port to listen on
-	Advertised string            // host:port that clients are told; empty: what Kafka is
-	HTTP       string            // host:port of metrics and health; empty: none
-	CacheBytes int64             // of segments in memory
-	Lease      time.Duration     // how long an agent that is silent counts as alive
-	DrainMax   time.Duration     // of requests in flight when the process is asked to stop
-	StaleMax   time.Duration     // a replica unconfirmed for longer answers no Fetch
-	Ingest     ingest.Config     // its Clock and Log are set by the agent
-	Settings   map[string]string // broker settings by Kafka's names
-	Version    string            // of the program
+	Bucket     string             // URL: as bucket.Open reads it
+	Metastore  string             // URL: sqlite:///path, postgres://…, memory://
+	Folder     string             // locked for this process alone; empty where other agents may share bucket and metastore
+	Zone       string             // the agent's availability zone
+	Kafka      string             // host:port to listen on
+	Advertised string             // host:port that clients are told; empty: what Kafka is
+	HTTP       string             // host:port of metrics and health; empty: none
+	CacheBytes int64              // of segments in memory
+	Lease      time.Duration      // how long an agent that is silent counts as alive
+	DrainMax   time.Duration      // of requests in flight when the process is asked to stop
+	StaleMax   time.Duration      // a replica unconfirmed for longer answers no Fetch
+	Hedge      bucket.HedgeConfig // second requests for slow ones; off by default
+	Ingest     ingest.Config      // its Clock and Log are set by the agent
+	Settings   map[string]string  // broker settings by Kafka's names
+	Version    string             // of the program
 	Log        *slog.Logger
 
 	listener net.Listener // in tests: instead of a socket at Kafka
@@ -43,6 +45,7 @@ func Default() Config {
 		Lease:      15 * time.Second,
 		DrainMax:   10 * time.Second,
 		StaleMax:   30 * time.Second,
+		Hedge:      bucket.DefaultHedgeConfig(),
 		Ingest:     ingest.DefaultConfig(),
 		Version:    "dev",
 		Log:        slog.Default(),
@@ -68,6 +71,9 @@ func (c Config) Validate() error {
 		if _, _, err := splitAddress(c.Advertised); err != nil {
 			return err
 		}
+	}
+	if err := c.Hedge.Validate(); err != nil {
+		return err
 	}
 	return c.Ingest.Validate()
 }

@@ -140,7 +140,7 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 	}
 	p.closers = append(p.closers, closer)
 	p.requests = bucket.Count(bucket.Observe(b, p.metrics.Bucket))
-	p.bucket = bucket.Retry(p.requests, bucket.DefaultRetryConfig())
+	p.bucket = bucket.Retry(bucket.Hedge(p.requests, cfg.Hedge), bucket.DefaultRetryConfig())
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 	cc := cache.DefaultConfig()
 	cc.BytesMax = cfg.CacheBytes
 	p.blocks, err = fetch.NewBlocks(cc, func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
-		return p.bucket.GetInto(ctx, id.Key(), offset, dst)
+		return p.bucket.GetInto(bucket.Cold(ctx), id.Key(), offset, dst)
 	}, p.buffers)
 	if err != nil {
 		return err
