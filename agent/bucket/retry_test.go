@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,4 +172,57 @@ func TestFaults_Flip(t *testing.T) {
 			t.Errorf("get: %q, %v", got, err)
 		}
 	}
+}
+
+// TestRetry_SlowDown: the pause that the bucket asks for is kept by all requests of that kind, and by no other.
+func TestRetry_SlowDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := bucket.Count(openMem(t))
+		b := bucket.Retry(&busyOnce{Bucket: inner, after: 3 * time.Second}, retryFor(time.Minute))
+		begin := time.Now()
+		first := make(chan error)
+		go func() { first <- b.Put(t.Context(), "a", nil) }()
+		synctest.Wait() // The first put was refused, and waits.
+		if _, err := b.List(t.Context(), "", "", 0); err != nil || time.Since(begin) != 0 {
+			t.Errorf("list: %v after %v", err, time.Since(begin))
+		}
+		if err := b.Put(t.Context(), "b", nil); err != nil || time.Since(begin) < 3*time.Second {
+			t.Errorf("put of another: %v after %v", err, time.Since(begin))
+		}
+		if err := <-first; err != nil || time.Since(begin) < 3*time.Second || time.Since(begin) > 4*time.Second {
+			t.Errorf("put: %v after %v", err, time.Since(begin))
+		}
+		if got := inner.Puts.Load(); got != 2 {
+			t.Errorf("%d puts", got)
+		}
+	})
+}
+
+// busyOnce asks once for fewer puts.
+type busyOnce struct {
+	bucket.Bucket
+	after time.Duration
+	asked atomic.Bool
+}
+
+func (b *busyOnce) Put(ctx context.Context, key string, body []byte) error {
+	if !b.asked.Swap(true) {
+		return &bucket.SlowDownError{After: b.after, Err: bucket.ErrSlowDown}
+	}
+	return b.Bucket.Put(ctx, key, body)
+}
+
+// TestRetry_TimeBySize: a larger object is given more time.
+func TestRetry_TimeBySize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := retryFor(0)
+		cfg.AttemptTimeout, cfg.BytesPerSecondMin = 10*time.Second, 1<<20
+		b := bucket.Retry(bucket.Faults(openMem(t), func(bucket.Call) bucket.Fault { return bucket.Fault{Delay: time.Hour} }), cfg)
+		for size, want := range map[int]time.Duration{0: 10 * time.Second, 8 << 20: 18 * time.Second} {
+			begin := time.Now()
+			if err := b.Put(t.Context(), "k", make([]byte, size)); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != want {
+				t.Errorf("%d bytes: %v after %v; want %v", size, err, time.Since(begin), want)
+			}
+		}
+	})
 }
