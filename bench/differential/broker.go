@@ -25,6 +25,9 @@ const startPatience = time.Minute
 // groupDelay makes the first rebalance of a group wait for nobody.
 const groupDelay = "group.initial.rebalance.delay.ms=0"
 
+// partitionsNumber is what topics get whose creation says nothing of it.
+const partitionsNumber = "num.partitions=4"
+
 // broker is a process that was started here and speaks Kafka.
 type broker struct {
 	name    string
@@ -83,7 +86,7 @@ func startReference(ctx context.Context, jars, folder string) (*broker, error) {
 		"transaction.state.log.min.isr=1",
 		"transaction.state.log.num.partitions=1",
 		// As Wadi has them, so that what is compared is behaviour.
-		"num.partitions=4",
+		partitionsNumber,
 		groupDelay,
 		"group.consumer.heartbeat.interval.ms=5000",
 	}
@@ -107,7 +110,7 @@ func startWadi(ctx context.Context, binary, folder string) (*broker, error) {
 		return nil, err
 	}
 	return startBroker(ctx, "Wadi", port, folder, binary, "dev", "--dir", filepath.Join(folder, "data"),
-		"--kafka", fmt.Sprintf("127.0.0.1:%d", port), "--http", "", "--config", groupDelay)
+		"--kafka", fmt.Sprintf("127.0.0.1:%d", port), "--http", "", "--config", groupDelay, "--config", partitionsNumber)
 }
 
 // startBroker starts a process and waits until it answers.

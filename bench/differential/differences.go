@@ -92,6 +92,19 @@ func matches(pattern, text string) bool {
 	return strings.HasSuffix(text, parts[len(parts)-1])
 }
 
+// alternatives are what a field with {a,b} in it stands for.
+func alternatives(field string) (fields []string) {
+	head, rest, _ := strings.Cut(field, "{")
+	inner, tail, found := strings.Cut(rest, "}")
+	if !found {
+		return []string{field}
+	}
+	for one := range strings.SplitSeq(inner, ",") {
+		fields = append(fields, head+one+tail)
+	}
+	return fields
+}
+
 // parseDifferences reads the tables of DIFFERENCES.md: call, field, Apache Kafka,
 // Wadi, reason.
 func parseDifferences(text string) (listed []*difference, err error) {
@@ -100,7 +113,7 @@ func parseDifferences(text string) (listed []*difference, err error) {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "| call ") || strings.HasPrefix(line, "|---") {
 			continue
 		}
-		cells := strings.Split(strings.Trim(line, "|"), "|")
+		cells := strings.Split(strings.Trim(line, "|"), " | ")
 		if len(cells) != 5 {
 			return nil, fmt.Errorf("a line of DIFFERENCES.md has %d cells instead of 5: %s", len(cells), line)
 		}
@@ -110,7 +123,9 @@ func parseDifferences(text string) (listed []*difference, err error) {
 		if slices.Contains(cells, "") {
 			return nil, fmt.Errorf("a line of DIFFERENCES.md has an empty cell: %s", line)
 		}
-		listed = append(listed, &difference{call: cells[0], field: cells[1], kafka: cells[2], wadi: cells[3], reason: cells[4]})
+		for _, field := range alternatives(cells[1]) {
+			listed = append(listed, &difference{call: cells[0], field: field, kafka: cells[2], wadi: cells[3], reason: cells[4]})
+		}
 	}
 	return listed, nil
 }

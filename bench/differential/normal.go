@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/wadi-io/wadi/wire/batch"
 )
 
@@ -60,6 +62,10 @@ func (n *names) flatten(v reflect.Value, path string, out map[string]string) {
 		}
 		n.flatten(v.Elem(), path, out)
 	case reflect.Struct:
+		if key, ok := v.Interface().(kmsg.ApiVersionsResponseApiKey); ok {
+			out[path] = fmt.Sprintf("%d to %d", key.MinVersion, key.MaxVersion)
+			return
+		}
 		n.learn(v)
 		for i := range v.NumField() {
 			if name := v.Type().Field(i).Name; !passed[name] {
@@ -67,15 +73,18 @@ func (n *names) flatten(v reflect.Value, path string, out map[string]string) {
 			}
 		}
 	case reflect.Slice:
-		if v.IsNil() {
-			out[path] = "null"
-			return
-		}
 		if v.Type().Elem().Kind() == reflect.Uint8 {
+			if v.IsNil() {
+				out[path] = "null"
+				return
+			}
 			out[path] = fmt.Sprintf("%q", v.Bytes())
 			return
 		}
 		out[path+".count"] = fmt.Sprint(v.Len())
+		if v.IsNil() {
+			out[path+".count"] = "null"
+		}
 		n.elements(v, path, out)
 	default:
 		out[path] = fmt.Sprint(v.Interface())
@@ -114,7 +123,7 @@ func (n *names) identity(v reflect.Value) string {
 		out := map[string]string{}
 		n.field(field, name, "", out)
 		switch text := out[""]; text {
-		case "", "null", "no id":
+		case `""`, "", "null", "no id":
 		default:
 			return text
 		}
@@ -189,6 +198,8 @@ func (n *names) id(id [16]byte) string {
 
 func (n *names) text(name, value string) string {
 	switch {
+	case value == "":
+		return `""`
 	case wording[name] && value != "":
 		return "text"
 	case name == "Host" && (value == n.host || value == "/"+n.host):

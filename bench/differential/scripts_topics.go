@@ -36,7 +36,12 @@ func apiVersions(s *session) {
 	// The answer to a version nobody knows comes in version 0.
 	s.rawAPIVersions("version 99", 99)
 	s.raw("Metadata version 99", kmsg.NewPtrMetadataResponse(), 99, []byte{0, 0, 0, 0})
-	s.raw("a request of key 999", kmsg.NewPtrApiVersionsResponse(), 99, nil)
+	if c, err := s.conn(); err == nil {
+		c.sendBody(999, 0, nil)
+		response := kmsg.NewPtrApiVersionsResponse()
+		s.show("a request of key 999", response, c.receive(response))
+		s.drop()
+	}
 	s.raw("Metadata, cut off", kmsg.NewPtrMetadataResponse(), 1, []byte{0, 0})
 	s.raw("Metadata with a huge count", kmsg.NewPtrMetadataResponse(), 1, []byte{0x7f, 0xff, 0xff, 0xff})
 }
@@ -46,7 +51,7 @@ func (s *session) rawAPIVersions(call string, version int16) {
 	response := kmsg.NewPtrApiVersionsResponse()
 	c, err := s.conn()
 	if err == nil {
-		if err = c.sendBody(18, version, nil); err == nil {
+		if err = c.sendBody(18, version, []byte{0, 2, 'x', 2, '1', 0}); err == nil {
 			err = c.receive(response)
 		}
 	}
