@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-buckets test-race clients test-clients kgo lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients kgo lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +29,9 @@ test: check-cc ## run all tests, those with other Kafka clients too
 	$(GO) test ./...
 	@if [ -f $(CLIENTS)/go.mod ]; then echo "cd $(CLIENTS) && $(GO) test ./..." && cd $(CLIENTS) && $(GO) test ./...; fi
 
+test-s3: check ## run the tests on moto's S3 server, which needs python3 and is fetched
+	$(GO) test -tags s3 -run 'Moto|OnS3' ./agent/bucket ./agent
+
 test-buckets: check ## run the buckets' tests on MinIO and fake-gcs-server too (built once, 10 minutes)
 	$(GO) test -tags buckets ./agent/bucket/...
 
@@ -44,6 +47,12 @@ test-clients: check-cc ## test with the clients of Java, Node and Python, which 
 
 kgo: check ## run franz-go's own integration tests, KGO_RECORDS (50000) records in each
 	@$(CLIENTS)/kgo.sh $(KGO_RECORDS)
+
+clients-jvm: check ## run Kafka Connect and Kafka Streams of Maven against wadi dev
+	@command -v mvn >/dev/null || { echo "Maven is missing (it fetches Kafka Connect and Streams): install it, on Debian and Ubuntu with apt-get install maven." >&2; exit 1; }
+	@test -d .cache/kafka-jvm-4.2.0 || mvn -q -B -f $(CLIENTS)/jvm/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/kafka-jvm-4.2.0
+	$(GO) build -o .cache/wadi ./cmd/wadi
+	cd $(CLIENTS) && WADI_JVM_JARS=$(CURDIR)/.cache/kafka-jvm-4.2.0 WADI_TEST_BINARY=$(CURDIR)/.cache/wadi $(GO) test -tags jvm -count=1 -timeout 10m ./jvm
 
 differential: check ## ask Apache Kafka and Wadi the same, compare the answers
 	@command -v mvn >/dev/null || { echo "Maven is missing (it fetches Apache Kafka): install it, on Debian and Ubuntu with apt-get install maven." >&2; exit 1; }

@@ -1,3 +1,5 @@
+//go:build s3 || buckets
+
 package bucket_test
 
 import (
