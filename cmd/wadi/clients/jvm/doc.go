@@ -1,0 +1,9 @@
+// Package jvm runs Kafka Connect (distributed, with the file connectors) and a Kafka
+// Streams word count (at least once) of Maven Central against `wadi dev`, and kills
+// Wadi below them.
+//
+// Does: pom.xml fetches the jars, the tests start the JVMs as a user would.
+// Does not: run with the other tests, as it needs a JDK and Maven; `make clients-jvm`
+// sets the build tag jvm, the jars' folder and the binary.
+// On failure: the tails of all processes' logs are in the test's output.
+package jvm
