@@ -132,3 +132,20 @@ func TestLanguages_Groups(t *testing.T) {
 	}
 	checkGroups(t, all)
 }
+
+// Each language's admin client does what it can, and finds what it did.
+func TestLanguages_Tour(t *testing.T) {
+	_, address := startDev(t, t.TempDir(), "127.0.0.1:0")
+	for _, l := range languages(t) {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			topic, group := "tour-"+l.name, "toured-"+l.name
+			idleGroup(t, address, group)
+			steps := l.once(t, address, map[string]any{"do": "tour", "topic": topic, "group": group}).Steps
+			t.Logf("%d calls: %v", len(steps), steps)
+			if slices.Contains(franz{}.list(t, address), topic) {
+				t.Errorf("%s is still there", topic)
+			}
+		})
+	}
+}

@@ -151,7 +151,7 @@ final class Tour {
         try (KafkaProducer<byte[], byte[]> producer =
                 new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (int i = 0; i < 10; i++) {
-                producer.send(new org.apache.kafka.clients.producer.ProducerRecord<>(topic, 3, 1000L + i, null, new byte[] {1})).get();
+                producer.send(new org.apache.kafka.clients.producer.ProducerRecord<>(topic, 3, 1000L + i, new byte[] {(byte) i}, new byte[] {1})).get();
             }
         }
         expect("latest", get(admin.listOffsets(Map.of(p, OffsetSpec.latest())).partitionResult(p)).offset() == 10);
