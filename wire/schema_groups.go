@@ -128,5 +128,30 @@ func groupSchemas() []schema {
 				}},
 			},
 		},
+		{
+			key: 68, name: "ConsumerGroupHeartbeat", min: 0, max: 1, flexible: 0,
+			in: []field{
+				{name: "group", kind: kindString},
+				{name: "member id", kind: kindString},
+				{name: "member epoch", kind: kindInt32},
+				{name: "instance id", kind: kindString, null: fromZero},
+				{name: "rack id", kind: kindString, null: fromZero},
+				{name: "rebalance timeout", kind: kindInt32},
+				{name: "topic names", kind: kindArray, null: fromZero, of: kindString},
+				{name: "topic regex", kind: kindString, since: 1, null: fromZero},
+				{name: "assignor", kind: kindString, null: fromZero},
+				{name: "owned", kind: kindArray, null: fromZero, in: []field{
+					{name: "topic id", kind: kindUUID},
+					{name: "partitions", kind: kindArray, of: kindInt32},
+				}},
+			},
+		},
+		{
+			key: 69, name: "ConsumerGroupDescribe", min: 0, max: 1, flexible: 0,
+			in: []field{
+				{name: "groups", kind: kindArray, of: kindString},
+				{name: "include authorized operations", kind: kindInt8},
+			},
+		},
 	}
 }

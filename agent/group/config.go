@@ -18,6 +18,9 @@ type Config struct {
 	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
 	GroupSizeMax          int           // group.max.size
 	NewMemberTimeout      time.Duration // a new member's join is given up after it
+	ConsumerSession       time.Duration // group.consumer.session.timeout.ms
+	ConsumerHeartbeat     time.Duration // group.consumer.heartbeat.interval.ms
+	ConsumerSizeMax       int           // group.consumer.max.size
 	Retention             time.Duration // offsets.retention.minutes
 	SweepEvery            time.Duration // offsets.retention.check.interval.ms
 	AppendEvery           time.Duration // the least time from one append to the next
@@ -34,6 +37,9 @@ func DefaultConfig(journals int) Config {
 		InitialRebalanceDelay: 3 * time.Second,
 		GroupSizeMax:          1<<31 - 1,
 		NewMemberTimeout:      5 * time.Minute,
+		ConsumerSession:       45 * time.Second,
+		ConsumerHeartbeat:     5 * time.Second,
+		ConsumerSizeMax:       1<<31 - 1,
 		Retention:             7 * 24 * time.Hour,
 		SweepEvery:            10 * time.Minute,
 		AppendEvery:           20 * time.Millisecond,
@@ -53,7 +59,9 @@ func (c Config) Validate() error {
 		return errors.New("a delay of groups is below 0")
 	case c.Retention <= 0 || c.SweepEvery <= 0:
 		return errors.New("retention of offsets and its checks take more than no time")
-	case c.GroupSizeMax < 1 || c.GroupsMax < 1 || c.MemberBytesMax < 1:
+	case c.ConsumerHeartbeat <= 0 || c.ConsumerSession <= c.ConsumerHeartbeat:
+		return errors.New("a session of the consumer group protocol is longer than the interval of its heartbeats")
+	case c.GroupSizeMax < 1 || c.ConsumerSizeMax < 1 || c.GroupsMax < 1 || c.MemberBytesMax < 1:
 		return errors.New("a limit of groups is below 1")
 	}
 	return nil

@@ -22,8 +22,9 @@ type Coordinator struct {
 	memberBytes atomic.Int64  // of the protocols of all members
 	mu          struct {
 		sync.Mutex
-		groups   map[string]*group
-		resigned bool
+		groups    map[string]*group
+		consumers map[string]*consumerGroup // with members, or about to have some
+		resigned  bool
 	}
 }
 
@@ -34,7 +35,7 @@ func New(cfg Config, deps Deps) (*Coordinator, error) {
 	}
 	c := &Coordinator{cfg: cfg, deps: deps, loaded: make(chan struct{}), gone: make(chan struct{}),
 		committer: newCommitter(deps.Writer, deps.Follower, cfg.AppendEvery)}
-	c.mu.groups = map[string]*group{}
+	c.mu.groups, c.mu.consumers = map[string]*group{}, map[string]*consumerGroup{}
 	return c, nil
 }
 
@@ -93,10 +94,11 @@ func (c *Coordinator) load(ctx context.Context) bool {
 			c.mu.Unlock()
 			members += len(generation.Members)
 		}
+		members += c.loadConsumers(i)
 	}
 	close(c.loaded)
 	c.mu.Lock()
-	groups := len(c.mu.groups)
+	groups := len(c.mu.groups) + len(c.mu.consumers)
 	c.mu.Unlock()
 	if groups > 0 {
 		c.deps.Log.Info("groups go on with their generations", "groups", groups, "members", members)
@@ -129,8 +131,14 @@ func (c *Coordinator) Resign() {
 	}
 	c.mu.resigned = true
 	groups := c.mu.groups
-	c.mu.groups = map[string]*group{}
+	consumers := c.mu.consumers
+	c.mu.groups, c.mu.consumers = map[string]*group{}, map[string]*consumerGroup{}
 	c.mu.Unlock()
+	for _, g := range consumers {
+		g.mu.Lock()
+		g.die(ErrNotCoordinator)
+		g.mu.Unlock()
+	}
 	for _, g := range groups {
 		g.mu.Lock()
 		g.die(ErrNotCoordinator)
@@ -197,7 +205,11 @@ func (c *Coordinator) find(id string, journal int, create bool) (*group, error) 
 		return g, nil
 	}
 	var generation *stored.Generation
-	metastore.View(r, func(s *stored.State) { generation = s.Generation(id) })
+	var consumer *stored.Consumer
+	metastore.View(r, func(s *stored.State) { generation, consumer = s.Generation(id), s.Consumer(id) })
+	if c.mu.consumers[id] != nil || consumer != nil && len(consumer.Members) > 0 {
+		return nil, ErrOtherProtocol
+	}
 	if generation == nil && !create {
 		return nil, nil
 	}

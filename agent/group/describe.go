@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 type Description struct {
 	Group        string
 	State        string // Kafka's name
+	Consumer     bool   // of the consumer group protocol
 	ProtocolType string
 	Protocol     string // of a stable group
 	Members      []DescribedMember
@@ -30,6 +32,9 @@ type DescribedMember struct {
 
 // Describe returns a group; ErrNotFound for one unknown.
 func (c *Coordinator) Describe(ctx context.Context, id string) (Description, error) {
+	if journal, err := c.await(ctx, id); err == nil && c.replica(journal).Err() == nil && c.consumer(id, journal) != nil {
+		return Description{}, ErrNotFound
+	}
 	g, err := c.lock(ctx, id, false)
 	switch {
 	case err != nil:
@@ -68,13 +73,17 @@ func (c *Coordinator) List(ctx context.Context) ([]Description, error) {
 		}
 		metastore.View(r, func(s *stored.State) {
 			for _, id := range s.Groups() {
-				found[id] = Description{Group: id, State: empty.String(), ProtocolType: s.Generation(id).ProtocolType}
+				d := Description{Group: id, State: empty.String(), ProtocolType: s.Generation(id).ProtocolType}
+				if consumer := s.Consumer(id); consumer != nil {
+					d.State, d.Consumer = consumerState(consumer), true
+				}
+				found[id] = d
 			}
 		})
 	}
 	for _, g := range c.inMemory() {
 		g.mu.Lock()
-		if !g.dead {
+		if !g.dead && !(found[g.id].Consumer && g.state == empty) {
 			found[g.id] = Description{Group: g.id, State: g.state.String(), ProtocolType: g.protocolType}
 		}
 		g.mu.Unlock()
@@ -114,6 +123,8 @@ func (c *Coordinator) Delete(ctx context.Context, ids []string) []error {
 func (c *Coordinator) startDelete(ctx context.Context, id string, answer chan error) error {
 	g, err := c.lock(ctx, id, false)
 	switch {
+	case errors.Is(err, ErrOtherProtocol):
+		return ErrNonEmpty
 	case err != nil:
 		return err
 	case g == nil:

@@ -1,4 +1,5 @@
-// Package group coordinates consumer groups by Kafka's classic protocol.
+// Package group coordinates consumer groups by Kafka's classic protocol and by the
+// consumer group protocol (KIP-848).
 //
 // It does: hold joins and syncs in progress, sessions, time-outs and static members;
 // admit offset commits; write generations, commits and deletions to the groups
@@ -11,6 +12,10 @@
 //   - A generation is answered to its members only once it stands in the journal, and
 //     it stands only in the place of the one that this coordinator knew. A coordinator
 //     that finds another's there forgets the group and answers NOT_COORDINATOR.
+//   - By the consumer group protocol: what a member may use is answered once it stands,
+//     and a partition is given to a member only when nobody else has it or is still to
+//     give it up. What is asked of a group while its change is on the way is the next change.
+//   - A group has members of one protocol; an empty one may go over to the other.
 //   - A commit is answered when it stands, under the generation it was admitted under.
 //   - One append is in flight, for all groups journals together; what comes meanwhile
 //     goes into the next, which begins no sooner than Config.AppendEvery after it.
@@ -21,7 +26,9 @@
 // progress starts anew. If we die between a generation's append and its answers, its members
 // find it with the next coordinator by heartbeat or sync.
 //
-// Behaviour and errors are those of Apache Kafka 4.2's GroupMetadataManager and ClassicGroup.
+// Behaviour and errors are those of Apache Kafka 4.2's GroupMetadataManager and ClassicGroup;
+// of the consumer group protocol those of its CurrentAssignmentBuilder.
 //
-// Start reading at coordinator.go, then join.go, rebalance.go, sync.go, offsets.go, committer.go.
+// Start reading at coordinator.go, then join.go, rebalance.go, sync.go, offsets.go, committer.go;
+// for the consumer group protocol at consumer.go, consumer_work.go, assignor.go.
 package group

@@ -22,6 +22,13 @@ var (
 	ErrNonEmpty             = errors.New("the group has members")
 	ErrNotFound             = errors.New("there is no such group")
 	ErrSubscribed           = errors.New("the group is subscribed to the topic")
+	// Of the consumer group protocol.
+	ErrFencedMemberEpoch   = errors.New("the member must give up its partitions and join again")
+	ErrStaleMemberEpoch    = errors.New("not the member's epoch")
+	ErrUnreleasedInstance  = errors.New("a member that has not left has this group.instance.id")
+	ErrInvalidRegex        = errors.New("the subscription is not a regular expression")
+	ErrUnsupportedAssignor = errors.New("there is no such assignor")
+	ErrOtherProtocol       = errors.New("the group's members use the other protocol")
 	// ErrNotCoordinator: another coordinator has the group, or this one's term ends.
 	ErrNotCoordinator = errors.New("not the group's coordinator")
 	// ErrNotAvailable: try again; what was asked for may have been done.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -58,6 +59,8 @@ func (c *Coordinator) Join(ctx context.Context, j Join) Joined {
 	j.RebalanceTimeout = max(j.RebalanceTimeout, 0)
 	g, err := c.lock(ctx, j.Group, j.MemberID == "")
 	switch {
+	case errors.Is(err, ErrOtherProtocol):
+		return refusedJoin(j.MemberID, ErrInconsistentProtocol)
 	case err != nil:
 		return refusedJoin(j.MemberID, err)
 	case g == nil:

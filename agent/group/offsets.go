@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -31,6 +32,8 @@ func (c *Coordinator) Commit(ctx context.Context, m Commit) error {
 	for range decisionsMax {
 		g, err := c.lock(ctx, m.Group, m.Generation < 0)
 		switch {
+		case errors.Is(err, ErrOtherProtocol):
+			return c.commitConsumer(ctx, m, offsets)
 		case err != nil:
 			return err
 		case g == nil:
@@ -180,6 +183,8 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, id string, names map[ui
 	for range decisionsMax {
 		g, err := c.lock(ctx, id, false)
 		switch {
+		case errors.Is(err, ErrOtherProtocol):
+			return c.deleteConsumerOffsets(ctx, id, stored.Journal(id, c.cfg.Journals), places)
 		case err != nil:
 			return nil, err
 		case g == nil:

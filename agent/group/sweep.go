@@ -119,7 +119,11 @@ func (c *Coordinator) sweepGroup(journal int, id string, now time.Time, topics t
 	}
 	var generation *stored.Generation
 	var offsets []stored.PlacedOffset
-	metastore.View(c.replica(journal), func(s *stored.State) { generation, offsets = s.Generation(id), s.Offsets(id) })
+	var consumer *stored.Consumer
+	metastore.View(c.replica(journal), func(s *stored.State) {
+		generation, offsets, consumer = s.Generation(id), s.Offsets(id), s.Consumer(id)
+	})
+	occupied := consumer != nil && len(consumer.Members) > 0
 	if generation == nil || g != nil && g.written != generation.Written {
 		return 0
 	}
@@ -128,6 +132,9 @@ func (c *Coordinator) sweepGroup(journal int, id string, now time.Time, topics t
 	}
 	x := stored.OffsetsDeletion{Group: id, Generation: generation.Written}
 	age := g.aging(generation)
+	if occupied {
+		age = aging{none: true}
+	}
 	for _, o := range offsets {
 		if topics.gone(o.Place.Topic) || age.expired(o, now.UnixMilli(), c.cfg.Retention, topics.names[o.Place.Topic]) {
 			x.Places = append(x.Places, stored.DeletedPlace{Place: o.Place, CommittedAt: o.CommittedAt, AsSeen: true})
@@ -143,7 +150,7 @@ func (c *Coordinator) sweepGroup(journal int, id string, now time.Time, topics t
 	if len(x.Places) > 0 {
 		submit(stored.AppendOffsetsDeleted(nil, x))
 	}
-	if len(x.Places) == len(offsets) && (g == nil || g.state == empty) {
+	if len(x.Places) == len(offsets) && !occupied && (g == nil || g.state == empty) {
 		submit(stored.AppendGroupDeleted(nil, stored.GroupDeletion{Group: id, Generation: generation.Written, Expired: true}))
 		if g != nil {
 			// Whether or not it stands, the journal is asked anew.
