@@ -15,6 +15,9 @@ func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, 
 	cfg.SessionMax = ms("group.max.session.timeout.ms")
 	cfg.InitialRebalanceDelay = ms("group.initial.rebalance.delay.ms")
 	cfg.GroupSizeMax = int(a.settings.Int64("group.max.size"))
+	cfg.ConsumerSession = ms("group.consumer.session.timeout.ms")
+	cfg.ConsumerHeartbeat = ms("group.consumer.heartbeat.interval.ms")
+	cfg.ConsumerSizeMax = int(a.settings.Int64("group.consumer.max.size"))
 	cfg.Retention = time.Duration(a.settings.Int64("offsets.retention.minutes")) * time.Minute
 	cfg.SweepEvery = ms("offsets.retention.check.interval.ms")
 	return group.New(cfg, group.Deps{

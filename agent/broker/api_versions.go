@@ -15,8 +15,16 @@ import (
 // Answers from the table that dispatches. From version 3 on the client's software
 // name and version must have Kafka's form, else INVALID_REQUEST.
 //
-// What differs from Apache Kafka: no features are supported or finalized yet (epoch
-// −1), so clients stay on the classic group protocol and on transaction version 1.
+// Finalizes group.version 1: members may use the consumer group protocol.
+//
+// What differs from Apache Kafka: no other features are supported or finalized yet, so
+// clients stay on transaction version 1.
+
+// featuresEpoch rises with each change of what is finalized; clients take none that falls.
+const featuresEpoch = 1
+
+// featuresVersionMin is the first version of ApiVersions that speaks of features.
+const featuresVersionMin = 3
 
 // softwareForm is the form of a client's software name and version (KIP-511).
 var softwareForm = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
@@ -30,5 +38,10 @@ func (b *Broker) handleAPIVersions(_ context.Context, r *wire.Request) wire.Answ
 		return wire.Answer{Message: resp}
 	}
 	resp.ApiKeys = wire.APIs(b.Routes())
+	if req.Version >= featuresVersionMin {
+		resp.FinalizedFeaturesEpoch = featuresEpoch
+		resp.SupportedFeatures = []kmsg.ApiVersionsResponseSupportedFeature{{Name: "group.version", MaxVersion: 1}}
+		resp.FinalizedFeatures = []kmsg.ApiVersionsResponseFinalizedFeature{{Name: "group.version", MaxVersionLevel: 1, MinVersionLevel: 1}}
+	}
 	return wire.Answer{Message: resp}
 }

@@ -65,6 +65,12 @@ var codes = []struct {
 	{group.ErrNonEmpty, wire.CodeNonEmptyGroup},
 	{group.ErrNotFound, wire.CodeGroupIDNotFound},
 	{group.ErrSubscribed, wire.CodeGroupSubscribedToTopic},
+	{group.ErrFencedMemberEpoch, wire.CodeFencedMemberEpoch},
+	{group.ErrStaleMemberEpoch, wire.CodeStaleMemberEpoch},
+	{group.ErrUnreleasedInstance, wire.CodeUnreleasedInstanceID},
+	{group.ErrInvalidRegex, wire.CodeInvalidRegularExpression},
+	{group.ErrUnsupportedAssignor, wire.CodeUnsupportedAssignor},
+	{group.ErrOtherProtocol, wire.CodeUnknownMemberID}, // so for who isn't a member by its protocol
 	{group.ErrNotCoordinator, wire.CodeNotCoordinator},
 	{group.ErrNotAvailable, wire.CodeCoordinatorNotAvailable},
 	{group.ErrTooLarge, wire.CodeUnknownServerError},

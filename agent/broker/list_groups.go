@@ -13,8 +13,11 @@ import (
 // ListGroups, versions 0–5 (by state from 4 on, by type from 5 on).
 // No differences from Apache Kafka, but that groups come in the order of their ids.
 
-// groupTypeClassic is Kafka's name of the groups whose members assign partitions.
-const groupTypeClassic = "classic"
+// Kafka's names of the groups whose members assign partitions, and of those that have them assigned.
+const (
+	groupTypeClassic  = "classic"
+	groupTypeConsumer = "consumer"
+)
 
 func (b *Broker) handleListGroups(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ListGroupsRequest)
@@ -30,11 +33,15 @@ func (b *Broker) handleListGroups(ctx context.Context, r *wire.Request) wire.Ans
 		})
 	}
 	for _, g := range groups {
-		if !named(req.StatesFilter, g.State) || !named(req.TypesFilter, groupTypeClassic) {
+		kind := groupTypeClassic
+		if g.Consumer {
+			kind = groupTypeConsumer
+		}
+		if !named(req.StatesFilter, g.State) || !named(req.TypesFilter, kind) {
 			continue
 		}
 		out := kmsg.NewListGroupsResponseGroup()
-		out.Group, out.ProtocolType, out.GroupState, out.GroupType = g.Group, g.ProtocolType, g.State, groupTypeClassic
+		out.Group, out.ProtocolType, out.GroupState, out.GroupType = g.Group, g.ProtocolType, g.State, kind
 		resp.Groups = append(resp.Groups, out)
 	}
 	return wire.Answer{Message: resp}

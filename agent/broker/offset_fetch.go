@@ -22,6 +22,7 @@ import (
 const (
 	offsetFetchErrorVersionMin   = 2 // an error of the whole group has a field
 	offsetFetchGroupsVersionMin  = 8
+	offsetFetchMemberVersionMin  = 9 // of a member at its epoch
 	offsetFetchTopicIDVersionMin = 10
 )
 
@@ -62,6 +63,12 @@ func (b *Broker) fetchOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestG
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
 	var err error
+	if version >= offsetFetchMemberVersionMin {
+		if err := b.deps.Groups.CheckReader(ctx, req.Group, orEmpty(req.MemberID), req.MemberEpoch); err != nil {
+			resp.ErrorCode = codeOf(err)
+			return resp
+		}
+	}
 	if req.Topics == nil {
 		resp.Topics, err = b.fetchAllOffsets(ctx, req.Group)
 	} else {

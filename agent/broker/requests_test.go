@@ -18,8 +18,9 @@ func TestAPIVersions_AreTheDispatchTable(t *testing.T) {
 		if resp.ErrorCode != 0 || len(resp.ApiKeys) != len(a.broker.Routes()) {
 			t.Fatalf("version %d: code %d, %d keys", version, resp.ErrorCode, len(resp.ApiKeys))
 		}
-		if len(resp.SupportedFeatures)+len(resp.FinalizedFeatures) != 0 || resp.FinalizedFeaturesEpoch != -1 {
-			t.Errorf("version %d: features", version)
+		features := len(resp.SupportedFeatures) == 1 && len(resp.FinalizedFeatures) == 1 && resp.FinalizedFeaturesEpoch >= 0
+		if speaks := version >= featuresVersionMin; features != speaks || speaks && (resp.FinalizedFeatures[0].Name != "group.version" || resp.FinalizedFeatures[0].MaxVersionLevel != 1) {
+			t.Errorf("version %d: features %+v", version, resp.FinalizedFeatures)
 		}
 		for _, r := range a.broker.Routes() {
 			found := false

@@ -35,6 +35,8 @@ const (
 	keyOffsetDelete         = 47
 	keyDescribeCluster      = 60
 	keyDescribeProducers    = 61
+	keyConsumerHeartbeat    = 68
+	keyConsumerDescribe     = 69
 	keyListConfigResources  = 74
 	keyDescribePartitions   = 75
 )
@@ -65,6 +67,8 @@ func (b *Broker) Routes() []wire.Route {
 		{Key: keyDescribeGroups, Min: 0, Max: 6, Handle: b.handleDescribeGroups},
 		{Key: keyListGroups, Min: 0, Max: 5, Handle: b.handleListGroups},
 		{Key: keyDeleteGroups, Min: 0, Max: 2, Handle: b.handleDeleteGroups},
+		{Key: keyConsumerHeartbeat, Min: 0, Max: 1, Handle: b.handleConsumerGroupHeartbeat},
+		{Key: keyConsumerDescribe, Min: 0, Max: 1, Handle: b.handleConsumerGroupDescribe},
 		{Key: keyOffsetDelete, Min: 0, Max: 0, Handle: b.handleOffsetDelete},
 
 		{Key: keyDeleteRecords, Min: 0, Max: 2, Handle: b.handleDeleteRecords},
