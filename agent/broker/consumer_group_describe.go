@@ -53,7 +53,7 @@ func (b *Broker) describedConsumer(m *stored.ConsumerMember) kmsg.ConsumerGroupD
 	out := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 	out.MemberID, out.InstanceID, out.RackID = m.ID, orNull(m.Instance), orNull(m.Rack)
 	out.MemberEpoch, out.ClientID, out.ClientHost = m.Epoch, m.ClientID, m.ClientHost
-	out.SubscribedTopics, out.SubscribedTopicRegex = m.Topics, orNull(m.Regex)
+	out.SubscribedTopics, out.SubscribedTopicRegex = m.Topics, &m.Regex // empty, never null
 	out.Assignment.TopicPartitions = b.topicPartitions(m.Assigned)
 	out.TargetAssignment.TopicPartitions = b.topicPartitions(m.Target)
 	out.MemberType = memberTypeConsumer

@@ -21,7 +21,8 @@ import (
 //
 // Differs from Apache Kafka: a group with members of one protocol refuses those of the
 // other (group.consumer.migration.policy is DISABLED). A member that joins again under its
-// id, owning nothing, is let in at any epoch. A heartbeat's changes are answered once they
+// id, owning nothing, is let in at any epoch. A regular
+// expression is resolved at once, not some heartbeats later. A heartbeat's changes are answered once they
 // are in the metastore.
 
 // heartbeatClientIDVersionMin is the first version in which clients make their members' ids.
@@ -30,7 +31,6 @@ const heartbeatClientIDVersionMin = 1
 // Epochs by which members come and go.
 const (
 	memberEpochJoin        = 0
-	memberEpochLeave       = -1
 	memberEpochLeaveStatic = stored.StaticLeft
 )
 
@@ -65,7 +65,9 @@ func (b *Broker) handleConsumerGroupHeartbeat(ctx context.Context, r *wire.Reque
 		return wire.Answer{Message: resp}
 	}
 	resp.MemberID, resp.MemberEpoch = &h.MemberID, a.Epoch
-	resp.HeartbeatIntervalMillis = int32(b.deps.Groups.HeartbeatInterval().Milliseconds())
+	if a.Epoch >= memberEpochJoin {
+		resp.HeartbeatIntervalMillis = int32(b.deps.Groups.HeartbeatInterval().Milliseconds())
+	}
 	if a.Said {
 		resp.Assignment = b.heartbeatAssignment(a.Assigned)
 	}
