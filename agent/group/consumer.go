@@ -233,7 +233,7 @@ func (g *consumerGroup) process() {
 	calls := g.calls
 	g.calls = nil
 	sizes, version := g.c.sizes()
-	w := newConsumerWork(g.state, sizes, func(regex string) []string { return g.matches(regex, sizes) }, g.c.cfg.ConsumerSizeMax)
+	w := newConsumerWork(g.state, sizes, func(regex string) []string { return g.matches(regex, sizes) }, min(g.c.cfg.ConsumerSizeMax, stored.MembersMax))
 	for _, call := range calls {
 		call.result, call.err = call.change(w)
 	}
