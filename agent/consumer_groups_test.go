@@ -223,6 +223,12 @@ func TestConsumerGroups_AMemberWordByWord(t *testing.T) {
 		if back := s.beat(c, "b", 0, static); back.ErrorCode != 0 || back.MemberEpoch != 1 || len(back.Assignment.Topics[0].Partitions) != 4 {
 			t.Errorf("%+v", back)
 		}
+		if left := s.beat(c, "b", -2, nil); left.ErrorCode != 0 || left.MemberEpoch != -2 {
+			t.Errorf("without its instance id: %+v", left)
+		}
+		if back := s.beat(c, "b", 0, static); back.ErrorCode != 0 || back.MemberEpoch != 1 {
+			t.Errorf("%+v", back)
+		}
 		code("another has the instance", s.beat(c, "a", 1, static).ErrorCode, kerr.FencedInstanceID)
 
 		// One more comes, and the first doesn't give up its half: it is removed after its time-out.
@@ -244,6 +250,7 @@ func TestConsumerGroups_AMemberWordByWord(t *testing.T) {
 		if z := s.beat(c, "z", 2, nil); z.ErrorCode != 0 || z.MemberEpoch != 3 || z.Assignment == nil || len(z.Assignment.Topics[0].Partitions) != 4 {
 			t.Errorf("%+v", z)
 		}
+		code("who is not static", s.beat(c, "z", -2, nil).ErrorCode, kerr.InvalidRequest)
 		code("leave", s.beat(c, "z", -1, nil).ErrorCode, nil)
 		code("gone", s.beat(c, "z", 3, nil).ErrorCode, kerr.UnknownMemberID)
 	})

@@ -23,7 +23,8 @@ import (
 // other (group.consumer.migration.policy is DISABLED). A member that joins again under its
 // id, owning nothing, is let in at any epoch. A regular
 // expression is resolved at once, not some heartbeats later. A heartbeat's changes are answered once they
-// are in the metastore.
+// are in the metastore. A static member that leaves for a while needn't repeat its instance
+// id (franz-go doesn't).
 
 // heartbeatClientIDVersionMin is the first version in which clients make their members' ids.
 const heartbeatClientIDVersionMin = 1
@@ -37,6 +38,13 @@ const (
 func (b *Broker) handleConsumerGroupHeartbeat(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ConsumerGroupHeartbeatRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+	if req.MemberEpoch == memberEpochLeaveStatic && req.InstanceID == nil {
+		if d, err := b.deps.Groups.DescribeConsumer(ctx, req.Group); err == nil {
+			if m := d.Member(req.MemberID); m != nil && m.Instance != "" {
+				req.InstanceID = &m.Instance
+			}
+		}
+	}
 	if err := checkHeartbeat(req); err != nil {
 		resp.ErrorCode, resp.ErrorMessage = codeOf(err), messageOf(err)
 		return wire.Answer{Message: resp}
