@@ -95,6 +95,16 @@ func (p *program) app() *cli.App {
 					p.command(p.topicsDeleteCommand()),
 				},
 			},
+			{
+				Name: "groups", Usage: "list, describe, reset and delete consumer groups",
+				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("groups"),
+				Subcommands: []*cli.Command{
+					p.command(p.groupsListCommand()),
+					p.command(p.groupsDescribeCommand()),
+					p.command(p.groupsResetCommand()),
+					p.command(p.groupsDeleteCommand()),
+				},
+			},
 			p.command(p.produceCommand()),
 			p.command(p.consumeCommand()),
 			{

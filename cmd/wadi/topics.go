@@ -78,7 +78,7 @@ func (p *program) topicsDeleteCommand() *cli.Command {
 	}
 }
 
-// eachTopic says what became of each topic named on the command line; all of
+// eachTopic says what became of each topic or group named on the command line; all of
 // them are told, and one failure fails the command.
 func (p *program) eachTopic(ctx *cli.Context, verb string, outcome func(name string) (string, error)) error {
 	var failed []error
