@@ -26,6 +26,7 @@ func (p *program) consumeCommand() *cli.Command {
 		Flags: clientFlags(
 			&cli.StringFlag{Name: "from", Value: "earliest", Usage: "start at `WHERE`"},
 			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Value: anyPartition, Usage: "read partition `N` only"},
+			&cli.StringFlag{Name: "group", Usage: "read as a member of consumer group `GROUP`, from its commits; --from counts where it has none"},
 			&cli.StringFlag{Name: "format", Value: `%v\n`, Usage: "print each record as `FORMAT` says"},
 			outputFlag(),
 			&cli.Int64Flag{Name: "number", Aliases: []string{"n"}, Usage: "stop after `N` records"},
@@ -49,6 +50,9 @@ func (p *program) consume(ctx *cli.Context) error {
 	}
 	if ctx.Int64("number") < 0 || ctx.Int("partition") < anyPartition {
 		return usagef("--number and --partition can't be negative")
+	}
+	if ctx.String("group") != "" {
+		return p.consumeGroup(ctx, ctx.Args().First(), start, print)
 	}
 	client, err := connect(ctx, kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second))
 	if err != nil {

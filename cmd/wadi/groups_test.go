@@ -65,3 +65,17 @@ func TestGroups_ListDescribeResetDelete(t *testing.T) {
 	}
 	run(t, "groups", "reset", "x", "--to", "never").want(t, exitUsage, "", "--to:")
 }
+
+func TestConsume_Group(t *testing.T) {
+	_, kafka := startDev(t, t.TempDir(), "127.0.0.1:0")
+	on(t, kafka, "", "topics", "create", "orders", "--partitions", "1")
+	on(t, kafka, "0\n1\n2\n3\n4\n", "produce", "orders")
+	if out := on(t, kafka, "", "consume", "orders", "--group", "g", "-n", "3"); out != "0\n1\n2\n" {
+		t.Error(out)
+	}
+	if out := on(t, kafka, "", "consume", "orders", "--group", "g", "-n", "2"); out != "3\n4\n" {
+		t.Error(out)
+	}
+	run(t, "consume", "orders", "--group", "g", "--until-end").want(t, exitUsage, "", "--group has no --until-end")
+	run(t, "consume", "orders", "--group", "g", "--from", "-3").want(t, exitUsage, "", "wadi groups reset")
+}
