@@ -82,17 +82,6 @@ type scheme struct {
 	open func(ctx context.Context, u *url.URL) (Bucket, io.Closer, error)
 }
 
-// schemes is the one table of what a bucket's URL may begin with.
-func schemes() []scheme {
-	return []scheme{
-		{"file", openFile},
-		{"mem", openMem},
-		{"s3", openS3},
-		{"gs", openGCS},
-		{"azblob", openAzure},
-	}
-}
-
 // Schemes names the URL schemes that Open knows, sorted.
 func Schemes() []string {
 	var names []string

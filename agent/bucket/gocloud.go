@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
+
+// objectType is the content type of all objects.
+const objectType = "application/octet-stream"
 
 // partBytesMin is the smallest part of a put, in bytes.
 const partBytesMin = 256 << 10
@@ -166,4 +170,35 @@ func wrapGocloud(ctx context.Context, op Op, key string, err error) error {
 		return fmt.Errorf("%s %s: %w: %w", op, key, ErrDenied, err)
 	}
 	return fmt.Errorf("%s %s: %w", op, key, err)
+}
+
+// ready says why a request can't begin.
+func ready(ctx context.Context, key string) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// readWhole reads all of body, which has len(dst) bytes, and its end: a checksum or
+// a connection that is used again needs that.
+func readWhole(body io.Reader, dst []byte) error {
+	if _, err := io.ReadFull(body, dst); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	var more [1]byte
+	for {
+		n, err := body.Read(more[:])
+		switch {
+		case n > 0:
+			return fmt.Errorf("the server sends more than the %d bytes that it told", len(dst))
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }

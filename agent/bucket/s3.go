@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package bucket
 
 import (
@@ -7,7 +9,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"strconv"
 	"strings"
 
@@ -15,9 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
-
-// objectType is the content type of all objects.
-const objectType = "application/octet-stream"
 
 // s3Bucket is a Bucket in a server that speaks S3's protocol.
 //
@@ -110,29 +108,6 @@ func (b *s3Bucket) GetInto(ctx context.Context, key string, offset int64, dst []
 		return 0, wrapS3(ctx, OpGet, key, err)
 	}
 	return int(size), nil
-}
-
-// readWhole reads all of body, which has len(dst) bytes, and its end: a checksum or
-// a connection that is used again needs that.
-func readWhole(body io.Reader, dst []byte) error {
-	if _, err := io.ReadFull(body, dst); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
-	}
-	var more [1]byte
-	for {
-		n, err := body.Read(more[:])
-		switch {
-		case n > 0:
-			return fmt.Errorf("the server sends more than the %d bytes that it told", len(dst))
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
 }
 
 // get begins to read. It returns nil where there is an object but nothing to read of it.
@@ -230,12 +205,4 @@ func (b *s3Bucket) List(ctx context.Context, prefix, after string, limit int) ([
 			return objects, nil
 		}
 	}
-}
-
-// ready says why a request can't begin.
-func ready(ctx context.Context, key string) error {
-	if err := CheckKey(key); err != nil {
-		return err
-	}
-	return ctx.Err()
 }

@@ -1,0 +1,14 @@
+//go:build !wasip1
+
+package bucket
+
+// schemes is the one table of what a bucket's URL may begin with.
+func schemes() []scheme {
+	return []scheme{
+		{"file", openFile},
+		{"mem", openMem},
+		{"s3", openS3},
+		{"gs", openGCS},
+		{"azblob", openAzure},
+	}
+}
