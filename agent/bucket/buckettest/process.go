@@ -33,45 +33,57 @@ exit $code`
 // contains ready.
 func start(t testing.TB, ready string, env []string, name string, args ...string) string {
 	t.Helper()
+	line, stop, err := launch(t.TempDir(), ready, env, name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return line
+}
+
+// launch runs a server in dir until stop is called, and returns the line of its
+// log that contains ready.
+func launch(dir, ready string, env []string, name string, args ...string) (line string, stop func(), err error) {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "sh", name}, args...)...)
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // An interrupt reaches the tests only.
 	out, in, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, err
 	}
 	cmd.Stdout, cmd.Stderr = in, in
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, err
 	}
 	err = cmd.Start()
 	in.Close()
 	if err != nil {
-		t.Fatalf("start %s: %v", name, err)
+		return "", nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	lines, followed := make(chan string, 1), make(chan struct{})
 	go func() {
 		defer close(followed)
 		follow(out, ready, lines)
 	}()
-	t.Cleanup(func() {
+	stop = func() {
 		stdin.Close()
 		cmd.Wait()
 		out.Close() // Children that outlive it may hold the other end.
 		<-followed
-	})
+	}
 	select {
 	case line, ok := <-lines:
 		if !ok || !strings.Contains(line, ready) {
-			t.Fatalf("%s ended at once:\n%s", name, line)
+			stop()
+			return "", nil, fmt.Errorf("%s ended at once:\n%s", name, line)
 		}
-		return line
+		return line, stop, nil
 	case <-time.After(startTimeout):
-		t.Fatalf("%s didn't start within %v", name, startTimeout)
+		stop()
+		return "", nil, fmt.Errorf("%s didn't start within %v", name, startTimeout)
 	}
-	return ""
 }
 
 // follow reads a log to its end. It sends the first line with ready, or all of a log without one.
@@ -100,21 +112,28 @@ func follow(out io.Reader, ready string, lines chan<- string) {
 // freeAddress is an address that nothing listens at; another program may be faster.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := findAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return address
+}
+
+func findAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
 	defer l.Close()
-	return l.Addr().String()
+	return l.Addr().String(), nil
 }
 
 // after cuts what stands between begin and the next space in a line.
-func after(t testing.TB, line, begin string) string {
-	t.Helper()
+func after(line, begin string) (string, error) {
 	_, rest, ok := strings.Cut(line, begin)
 	fields := strings.Fields(rest)
 	if !ok || len(fields) == 0 {
-		t.Fatal(fmt.Errorf("no %q in %q", begin, line))
+		return "", fmt.Errorf("no %q in %q", begin, line)
 	}
-	return strings.Trim(fields[0], `"`)
+	return strings.Trim(fields[0], `"`), nil
 }

@@ -13,5 +13,5 @@
 //
 // On failure: the error holds the last lines that the server logged.
 //
-// Start reading at Server.
+// Start reading at Server; a program that is no test begins at program.go.
 package postgrestest

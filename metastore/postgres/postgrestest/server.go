@@ -26,6 +26,7 @@ type Server struct {
 	err       error // why it did not start
 	account   account
 	dir       string
+	bin       string // the folder of its programs
 	port      int
 	process   *process
 	databases atomic.Int64
@@ -80,12 +81,10 @@ func (s *Server) open() error {
 	if s.dir, err = s.account.folder(); err != nil {
 		return err
 	}
-	bin, err := findPostgres(s.dir)
-	if err != nil {
+	if s.bin, err = findPostgres(s.dir); err != nil {
 		return err
 	}
-	data := filepath.Join(s.dir, "data")
-	init := s.account.command(s.dir, filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "wadi",
+	init := s.account.command(s.dir, filepath.Join(s.bin, "initdb"), "--pgdata", s.data(), "--username", "wadi",
 		"--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync")
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -94,14 +93,21 @@ func (s *Server) open() error {
 		if s.port, err = freePort(); err != nil {
 			return err
 		}
-		s.process, err = s.account.start(s.dir, "QUIT", "ready to accept connections", nil,
-			filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port),
-			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=on",
-			"-c", "max_connections=200", "-c", "logging_collector=off", "-c", "log_destination=stderr")
-		if err == nil || !strings.Contains(err.Error(), "could not bind") {
+		if err = s.launch(); err == nil || !strings.Contains(err.Error(), "could not bind") {
 			return err
 		}
 	}
+	return err
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// launch starts the server on its data folder and port.
+func (s *Server) launch() (err error) {
+	s.process, err = s.account.start(s.dir, "QUIT", "ready to accept connections", nil,
+		filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=on",
+		"-c", "max_connections=200", "-c", "logging_collector=off", "-c", "log_destination=stderr")
 	return err
 }
 

@@ -27,6 +27,34 @@ func TestDatabase_FreshAndDurable(t *testing.T) {
 	}
 }
 
+func TestCrash_KeepsWhatWasCommitted(t *testing.T) {
+	var own postgrestest.Server
+	if err := own.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.Stop)
+	url, err := own.Create(t.Context(), "kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, url, "create table t (x int); insert into t values (7); select 'made'")
+	for range 2 {
+		if err := own.Crash(); err != nil {
+			t.Fatal(err)
+		}
+		if conn, err := pgx.Connect(t.Context(), url); err == nil {
+			conn.Close(t.Context())
+			t.Fatal("a crashed server was connected to")
+		}
+		if err := own.Recover(); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, url, "select x::text from t"); got != "7" {
+			t.Fatalf("%q was committed, not 7", got)
+		}
+	}
+}
+
 func TestBouncer_LeadsToTheDatabase(t *testing.T) {
 	url := server.Database(t)
 	through := server.Bouncer(t, url)
