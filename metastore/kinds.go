@@ -42,6 +42,9 @@ const (
 	EffectOffsetsPending   EffectKind = 68 // reserved: transactions
 	EffectOffsetsEnded     EffectKind = 69 // reserved: transactions
 	EffectConsumerChange   EffectKind = 70 // members of the consumer group protocol, and what they have
+	// The kinds of groups that move between the protocols with their members.
+	EffectConsumerMixed      EffectKind = 71 // members of both protocols in one group
+	EffectConsumerDowngraded EffectKind = 72 // a classic generation of what was such a group
 )
 
 func (k EffectKind) String() string {
@@ -84,6 +87,10 @@ func (k EffectKind) String() string {
 		return "group-deleted"
 	case EffectConsumerChange:
 		return "consumer-change"
+	case EffectConsumerMixed:
+		return "consumer-mixed"
+	case EffectConsumerDowngraded:
+		return "consumer-downgraded"
 	}
 	return fmt.Sprintf("effect-%d", uint64(k))
 }

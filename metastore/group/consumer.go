@@ -50,6 +50,7 @@ type ConsumerMember struct {
 	Assigned         []Place // what it may use
 	Revoking         []Place // what it is still to give up; nobody else may have it
 	Target           []Place
+	Classic          *ClassicMember // nil: it speaks the consumer group protocol
 }
 
 // ConsumerChange changes a Consumer, or makes one of a group without members.
@@ -75,6 +76,8 @@ func (m *ConsumerMember) Check() error {
 	switch {
 	case m.Epoch < StaticLeft || m.PreviousEpoch < StaticLeft || m.RebalanceTimeout < 0 || m.State > MemberUnreleased:
 		return fmt.Errorf("member %q: epoch %d after %d, state %d", m.ID, m.Epoch, m.PreviousEpoch, m.State)
+	case m.Classic != nil && m.Classic.SessionTimeout < 0:
+		return fmt.Errorf("member %q: session of %d ms", m.ID, m.Classic.SessionTimeout)
 	case !increases(m.Topics, strings.Compare):
 		return fmt.Errorf("member %q: topics out of order", m.ID)
 	}
@@ -95,8 +98,19 @@ func increases[T any](list []T, compare func(a, b T) int) bool {
 	return true
 }
 
-// AppendConsumerChange appends the effect of x. It panics on what can't be coded.
+// AppendConsumerChange appends the effect of x, of a group whose members all speak the consumer
+// group protocol, as those that x puts do. It panics on what can't be coded.
 func AppendConsumerChange(dst []byte, x ConsumerChange) []byte {
+	for _, m := range x.Put {
+		if m.Classic != nil {
+			panic(fmt.Sprintf("coding of member %q, which speaks the classic protocol", m.ID))
+		}
+	}
+	return metastore.AppendEffect(dst, metastore.EffectConsumerChange, appendConsumerChange(x))
+}
+
+// appendConsumerChange returns the coding of x but for the members' classic parts.
+func appendConsumerChange(x ConsumerChange) []byte {
 	if x.Epoch < 0 || x.TargetEpoch < 0 || !increases(x.Removed, strings.Compare) {
 		panic(fmt.Sprintf("coding of group %q: epochs below 0, or members out of order", x.Group))
 	}
@@ -107,8 +121,7 @@ func AppendConsumerChange(dst []byte, x ConsumerChange) []byte {
 	for _, id := range x.Removed {
 		body = metastore.AppendBytes(body, id)
 	}
-	body = appendConsumerMembers(body, x.Put)
-	return metastore.AppendEffect(dst, metastore.EffectConsumerChange, body)
+	return appendConsumerMembers(body, x.Put)
 }
 
 func appendEpochs(dst []byte, epoch, target int32, topics uint64) []byte {
@@ -233,13 +246,18 @@ func (s *State) applyConsumerChange(at metastore.At, d *metastore.Decoder) (stoo
 	if g.written() != x.Expect || g != nil && len(g.generation.Members) > 0 {
 		return false, nil
 	}
+	s.changeConsumer(at, x)
+	return true, nil
+}
+
+func (s *State) changeConsumer(at metastore.At, x ConsumerChange) {
+	g := s.groups[x.Group]
 	if g == nil {
 		g = &group{}
 		s.groups[x.Group] = g
 	}
 	g.consumer = g.consumer.changed(x)
 	g.generation = &Generation{Written: at.Version, Since: at.Time, Number: x.Epoch, ProtocolType: consumerType}
-	return true, nil
 }
 
 // consumerType is the protocol type of a Consumer's generation.
@@ -315,5 +333,5 @@ func describeConsumer(epoch, target int32, topics uint64, members []*ConsumerMem
 			m.ID, m.Instance, m.Rack, m.ClientID, m.ClientHost, m.RebalanceTimeout, m.Topics, m.Regex, m.Assignor,
 			m.Epoch, m.PreviousEpoch, m.State, m.Assigned, m.Revoking, m.Target)
 	}
-	return b.String()
+	return b.String() + describeClassicParts(members)
 }

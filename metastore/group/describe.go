@@ -30,8 +30,13 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 				fmt.Fprintf(&b, "(committed=%d)", p.CommittedAt)
 			}
 		}
-	case metastore.EffectConsumerChange:
+	case metastore.EffectConsumerDowngraded:
+		fmt.Fprintf(&b, " group=%q expect=%d %s", decodeID(d), d.Uvarint(), describeGeneration(decodeGeneration(d)))
+	case metastore.EffectConsumerChange, metastore.EffectConsumerMixed:
 		x := decodeConsumerChange(d)
+		if kind == metastore.EffectConsumerMixed {
+			decodeClassicParts(d, x.Put)
+		}
 		fmt.Fprintf(&b, " group=%q expect=%d %s removed=%q", x.Group, x.Expect,
 			describeConsumer(x.Epoch, x.TargetEpoch, x.Topics, x.Put), x.Removed)
 	case metastore.EffectGroupDeleted:

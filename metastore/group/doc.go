@@ -16,6 +16,8 @@
 //   - A change of a group of the consumer group protocol counts as a generation: it
 //     stands only on the state that its writer saw. Its member's commit stands only
 //     while the member is at the epoch under which it was admitted.
+//   - A group is of one protocol. Members of the classic one may be in a group of the consumer
+//     group protocol; one effect takes a generation's members into such a group, one brings them back.
 //   - A commit without a generation stands only while the group has no members.
 //   - An expired offset is deleted only as it was when it was judged.
 //   - A *Generation is immutable once it is in a State; readers may keep it.
@@ -25,5 +27,5 @@
 // that meets another state than its writer saw is void, never an error. Restore returns
 // an error and leaves the state as it was.
 //
-// Start reading at State, then generation.go, consumer.go and commit.go.
+// Start reading at State, then generation.go, consumer.go, migration.go and commit.go.
 package group

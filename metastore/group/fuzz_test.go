@@ -37,6 +37,12 @@ func FuzzApply(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
+	for _, e := range migrationEntries() {
+		_, effects, _ := metastore.ParseEntry(e)
+		for kind, body, ok, _ := effects.Next(); ok; kind, body, ok, _ = effects.Next() {
+			f.Add(uint64(kind), body)
+		}
+	}
 	before := base.AppendSnapshot(nil)
 	f.Fuzz(func(t *testing.T, kind uint64, body []byte) {
 		s := New()
@@ -70,6 +76,14 @@ func FuzzRestore(f *testing.F) {
 	s := New()
 	fold := metastore.NewFold(s)
 	for i, e := range append(goldenEntries(), consumerEntries()...) {
+		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(s.AppendSnapshot(nil))
+	}
+	s = New()
+	fold = metastore.NewFold(s)
+	for i, e := range migrationEntries() {
 		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
 			f.Fatal(err)
 		}

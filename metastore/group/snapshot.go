@@ -11,6 +11,13 @@ import (
 const (
 	snapshotFormat         = 1 // there are no groups of the consumer group protocol
 	snapshotFormatConsumer = 2 // they follow the groups
+	snapshotFormatParts    = 3 // what follows the groups is named by a set of parts
+)
+
+// The parts of snapshotFormatParts, in the order of their numbers. Persisted; never renumber.
+const (
+	snapshotConsumers = 1 << 0 // the groups of the consumer group protocol
+	snapshotClassic   = 1 << 1 // their classic members' parts, group by group
 )
 
 // The shortest codings, which bound the memory that a snapshot can ask for.
@@ -21,14 +28,18 @@ const (
 
 // AppendSnapshot appends the state's encoding: the format byte; the groups by id, each
 // with its generation and its offsets by place; then, if there are any, those of the
-// consumer group protocol by id.
+// consumer group protocol by id, and their classic members' parts.
 func (s *State) AppendSnapshot(dst []byte) []byte {
 	ids := s.Groups()
 	consumers := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.groups[id].consumer == nil })
-	if len(consumers) == 0 {
-		dst = append(dst, snapshotFormat)
-	} else {
+	classic := slices.ContainsFunc(consumers, func(id string) bool { return s.groups[id].consumer.hasClassic() })
+	switch {
+	case classic:
+		dst = append(dst, snapshotFormatParts)
+	case len(consumers) > 0:
 		dst = append(dst, snapshotFormatConsumer)
+	default:
+		dst = append(dst, snapshotFormat)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(ids)))
 	for _, id := range ids {
@@ -43,6 +54,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 			return binary.AppendVarint(dst, o.Expires)
 		})
 	}
+	if classic {
+		dst = binary.AppendUvarint(dst, snapshotConsumers|snapshotClassic)
+	}
 	if len(consumers) > 0 {
 		dst = binary.AppendUvarint(dst, uint64(len(consumers)))
 	}
@@ -52,6 +66,11 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		dst = appendEpochs(dst, c.Epoch, c.TargetEpoch, c.Topics)
 		dst = appendConsumerMembers(dst, c.Members)
 	}
+	if classic {
+		for _, id := range consumers {
+			dst = appendClassicParts(dst, s.groups[id].consumer.Members)
+		}
+	}
 	return dst
 }
 
@@ -60,7 +79,7 @@ func (s *State) Restore(snapshot []byte) error {
 	d := &metastore.Decoder{Rest: snapshot}
 	format := byte(snapshotFormat)
 	if f := d.Fixed(1); d.Err == nil {
-		if format = f[0]; format != snapshotFormat && format != snapshotFormatConsumer {
+		if format = f[0]; format < snapshotFormat || format > snapshotFormatParts {
 			d.Fail("unknown format of a snapshot of groups")
 		}
 	}
@@ -94,8 +113,17 @@ func (s *State) Restore(snapshot []byte) error {
 		groups[id] = g
 		offsets += len(g.offsets)
 	}
-	if format == snapshotFormatConsumer {
-		restoreConsumers(d, groups)
+	parts := uint64(0)
+	switch format {
+	case snapshotFormatConsumer:
+		parts = snapshotConsumers
+	case snapshotFormatParts:
+		if parts = d.Uvarint(); parts != snapshotConsumers|snapshotClassic {
+			d.Fail("unknown parts of a snapshot of groups")
+		}
+	}
+	if parts&snapshotConsumers != 0 {
+		restoreConsumers(d, groups, parts&snapshotClassic != 0)
 	}
 	if err := atEnd(d); err != nil {
 		return err
@@ -107,8 +135,9 @@ func (s *State) Restore(snapshot []byte) error {
 // consumerBytesMin is the shortest coding of a group of the consumer group protocol.
 const consumerBytesMin = 12
 
-func restoreConsumers(d *metastore.Decoder, groups map[string]*group) {
+func restoreConsumers(d *metastore.Decoder, groups map[string]*group, classic bool) {
 	before := ""
+	var consumers []*Consumer
 	n := d.Count(consumerBytesMin)
 	if n == 0 {
 		d.Fail("no groups of the consumer group protocol")
@@ -130,5 +159,11 @@ func restoreConsumers(d *metastore.Decoder, groups map[string]*group) {
 			return
 		}
 		g.consumer, before = c, id
+		consumers = append(consumers, c)
+	}
+	for _, c := range consumers {
+		if classic {
+			decodeClassicParts(d, c.Members)
+		}
 	}
 }

@@ -81,6 +81,10 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome, err = s.applyOffsetsDeleted(d)
 	case metastore.EffectConsumerChange:
 		outcome, err = s.applyConsumerChange(at, d)
+	case metastore.EffectConsumerMixed:
+		outcome, err = s.applyConsumerMixed(at, d)
+	case metastore.EffectConsumerDowngraded:
+		outcome, err = s.applyConsumerDowngraded(at, d)
 	case metastore.EffectGroupDeleted:
 		outcome, err = s.applyGroupDeleted(d)
 	default:
