@@ -76,7 +76,7 @@ func start(t *testing.T, change func(*Config)) *started {
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	cfg.Ingest.PutsPerSecondMax = 1000
 	s := &started{t: t, pipes: newPipes()}
-	cfg.listener = s.pipes
+	cfg.Given.Listener = s.pipes
 	if change != nil {
 		change(&cfg)
 	}
@@ -249,7 +249,7 @@ func TestAgent_ATermThatIsLostIsFollowedByAnother(t *testing.T) {
 func TestAgent_Restart(t *testing.T) {
 	dir := t.TempDir()
 	on := func(c *Config) {
-		c.Folder, c.listener, c.Kafka = dir, nil, "127.0.0.1:0"
+		c.Folder, c.Given.Listener, c.Kafka = dir, nil, "127.0.0.1:0"
 		c.Bucket, c.Metastore = "file://"+filepath.Join(dir, "bucket"), "sqlite://"+filepath.Join(dir, "metastore.db")
 	}
 	for i := range 3 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/metastore"
 )
 
 // Config is what one agent process is told.
@@ -31,7 +32,15 @@ type Config struct {
 	Version    string             // of the program
 	Log        *slog.Logger
 
-	listener net.Listener // in tests: instead of a socket at Kafka
+	Given Given
+}
+
+// Given are parts that an agent is handed instead of opening them: by tests and by
+// simulations of many agents in one process. The agent closes the listener only.
+type Given struct {
+	Listener net.Listener    // instead of a socket at Config.Kafka
+	Bucket   bucket.Bucket   // instead of Config.Bucket, which still says by its scheme what PUTs cost
+	Store    metastore.Store // instead of Config.Metastore
 }
 
 // localPutsPerSecond is the PUT budget of a bucket whose PUTs cost nothing.
@@ -55,9 +64,9 @@ func Default() Config {
 // Validate says in words which setting is wrong.
 func (c Config) Validate() error {
 	switch {
-	case c.Bucket == "":
+	case c.Bucket == "" && c.Given.Bucket == nil:
 		return errors.New("a bucket URL is needed")
-	case c.Metastore == "":
+	case c.Metastore == "" && c.Given.Store == nil:
 		return errors.New("a metastore URL is needed")
 	case c.CacheBytes < 16<<20:
 		return fmt.Errorf("a cache of %d bytes is too small; 16 MiB is the least", c.CacheBytes)

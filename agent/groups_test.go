@@ -261,7 +261,7 @@ func TestGroups_ProcessRestart(t *testing.T) {
 	dir := t.TempDir()
 	address := "127.0.0.1:0"
 	on := func(c *Config) {
-		c.Folder, c.listener, c.Kafka = dir, nil, address
+		c.Folder, c.Given.Listener, c.Kafka = dir, nil, address
 		c.Bucket, c.Metastore = "file://"+filepath.Join(dir, "bucket"), "sqlite://"+filepath.Join(dir, "metastore.db")
 		c.Settings = map[string]string{"group.initial.rebalance.delay.ms": "0"}
 	}

@@ -21,7 +21,7 @@ func TestAgent_TwoAgentsOnPostgres(t *testing.T) {
 	var agents []*started
 	for range 2 {
 		agents = append(agents, start(t, func(c *Config) {
-			c.listener, c.Kafka = nil, "127.0.0.1:0"
+			c.Given.Listener, c.Kafka = nil, "127.0.0.1:0"
 			c.Bucket, c.Metastore = bucket, url
 		}))
 	}

@@ -84,11 +84,14 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 	if err := p.openBucket(ctx, cfg); err != nil {
 		return err
 	}
-	store, err := openStore(ctx, cfg.Metastore)
-	if err != nil {
-		return err
+	store := cfg.Given.Store
+	if store == nil {
+		var err error
+		if store, err = openStore(ctx, cfg.Metastore); err != nil {
+			return err
+		}
+		p.closers = append(p.closers, store)
 	}
-	p.closers = append(p.closers, store)
 	p.store = metastore.NewCounting(store)
 	if err := p.clock.read(ctx, p.store); err != nil {
 		return err
@@ -101,7 +104,7 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 
 // listen takes the addresses.
 func (p *process) listen(ctx context.Context, cfg Config) error {
-	l, err := cfg.listener, error(nil)
+	l, err := cfg.Given.Listener, error(nil)
 	if l == nil {
 		var lc net.ListenConfig
 		if l, err = lc.Listen(ctx, "tcp", cfg.Kafka); err != nil {
@@ -134,11 +137,15 @@ func (p *process) listen(ctx context.Context, cfg Config) error {
 }
 
 func (p *process) openBucket(ctx context.Context, cfg Config) error {
-	b, closer, err := bucket.Open(ctx, cfg.Bucket)
-	if err != nil {
-		return err
+	b := cfg.Given.Bucket
+	if b == nil {
+		opened, closer, err := bucket.Open(ctx, cfg.Bucket)
+		if err != nil {
+			return err
+		}
+		p.closers = append(p.closers, closer)
+		b = opened
 	}
-	p.closers = append(p.closers, closer)
 	p.requests = bucket.Count(bucket.Observe(b, p.metrics.Bucket))
 	p.bucket = bucket.Retry(bucket.Hedge(p.requests, cfg.Hedge), bucket.DefaultRetryConfig())
 	return nil

@@ -17,7 +17,7 @@ import (
 func TestAgent_OnS3AndPostgres(t *testing.T) {
 	bucket, url := buckettest.Moto(t).Bucket(t), postgresServer.Database(t)
 	on := func(c *Config) {
-		c.listener, c.Kafka, c.Bucket, c.Metastore = nil, "127.0.0.1:0", bucket, url
+		c.Given.Listener, c.Kafka, c.Bucket, c.Metastore = nil, "127.0.0.1:0", bucket, url
 	}
 	const n = 200
 	first := start(t, on)
