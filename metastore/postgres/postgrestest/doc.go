@@ -2,7 +2,8 @@
 //
 // It does: start one server for a test package on a free loopback port in a
 // temporary folder, with fsync on; make a fresh database for each test; put
-// PgBouncer in transaction mode in front of one. It takes the binaries that are
+// PgBouncer in transaction mode in front of one; run a pair of primary and standby
+// that fails over, with its tail or without. It takes the binaries that are
 // installed, else it fetches them below the user's cache folder. As root it runs
 // them as nobody, since both refuse to run as root.
 //
@@ -13,5 +14,5 @@
 //
 // On failure: the error holds the last lines that the server logged.
 //
-// Start reading at Server; a program that is no test begins at program.go.
+// Start reading at Server, for fail-overs at Pair; a program that is no test begins at program.go.
 package postgrestest

@@ -104,10 +104,10 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // launch starts the server on its data folder and port.
 func (s *Server) launch() (err error) {
-	s.process, err = s.account.start(s.dir, "QUIT", "ready to accept connections", nil,
+	s.process, err = s.account.start(s.dir, "QUIT", "ready to accept", nil, // a standby adds: read-only
 		filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=on",
-		"-c", "max_connections=200", "-c", "logging_collector=off", "-c", "log_destination=stderr")
+		"-c", "max_connections=200", "-c", "wal_keep_size=256MB", "-c", "logging_collector=off", "-c", "log_destination=stderr")
 	return err
 }
 
