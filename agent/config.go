@@ -19,6 +19,7 @@ type Config struct {
 	Metastore  string             // URL: sqlite:///path, postgres://…, memory://
 	Folder     string             // locked for this process alone; empty where other agents may share bucket and metastore
 	Zone       string             // the agent's availability zone
+	Roles      metastore.Roles    // what the agent is there for
 	Kafka      string             // host:port to listen on
 	Advertised string             // host:port that clients are told; empty: what Kafka is
 	HTTP       string             // host:port of metrics and health; empty: none
@@ -51,6 +52,7 @@ func Default() Config {
 	return Config{
 		Kafka:      "127.0.0.1:9092",
 		CacheBytes: 256 << 20,
+		Roles:      metastore.RolesAll,
 		Lease:      15 * time.Second,
 		DrainMax:   10 * time.Second,
 		StaleMax:   30 * time.Second,
@@ -68,6 +70,8 @@ func (c Config) Validate() error {
 		return errors.New("a bucket URL is needed")
 	case c.Metastore == "" && c.Given.Store == nil:
 		return errors.New("a metastore URL is needed")
+	case c.Roles == 0 || c.Roles > metastore.RolesAll:
+		return errors.New("an agent has one role at least")
 	case c.CacheBytes < 16<<20:
 		return fmt.Errorf("a cache of %d bytes is too small; 16 MiB is the least", c.CacheBytes)
 	case c.Lease < time.Second:

@@ -37,7 +37,9 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 			return err
 		}
 	}
-	info, err := p.store.BeginTerm(ctx, metastore.AgentInfo{Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port}, a.cfg.Lease)
+	info, err := p.store.BeginTerm(ctx, metastore.AgentInfo{
+		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: metastore.FeatureLevel,
+	}, a.cfg.Lease)
 	if err != nil {
 		return fmt.Errorf("begin a term: %w", err)
 	}

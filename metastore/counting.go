@@ -12,6 +12,7 @@ type Counting struct {
 	n     struct {
 		appends, reads, snapshots, placeSnapshots, trims          atomic.Int64
 		beginTerms, renewTerms, endTerms, terms, nows, partsAdded atomic.Int64
+		drainTerms, pruneTerms                                    atomic.Int64
 	}
 }
 
@@ -19,13 +20,14 @@ type Counting struct {
 type Statements struct {
 	Append, Read, Snapshots, PlaceSnapshot, Trim int64
 	BeginTerm, RenewTerm, EndTerm, Terms, Now    int64
+	DrainTerm, PruneTerms                        int64
 	Parts                                        int64 // entries that appends asked for; not statements
 }
 
 // Total is the number of statements.
 func (s Statements) Total() int64 {
 	return s.Append + s.Read + s.Snapshots + s.PlaceSnapshot + s.Trim +
-		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms + s.Now
+		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms + s.Now + s.DrainTerm + s.PruneTerms
 }
 
 // Since returns what was counted after an earlier count.
@@ -34,7 +36,7 @@ func (s Statements) Since(e Statements) Statements {
 		Append: s.Append - e.Append, Read: s.Read - e.Read, Snapshots: s.Snapshots - e.Snapshots,
 		PlaceSnapshot: s.PlaceSnapshot - e.PlaceSnapshot, Trim: s.Trim - e.Trim,
 		BeginTerm: s.BeginTerm - e.BeginTerm, RenewTerm: s.RenewTerm - e.RenewTerm,
-		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Now: s.Now - e.Now, Parts: s.Parts - e.Parts,
+		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Now: s.Now - e.Now, DrainTerm: s.DrainTerm - e.DrainTerm, PruneTerms: s.PruneTerms - e.PruneTerms, Parts: s.Parts - e.Parts,
 	}
 }
 
@@ -49,7 +51,8 @@ func (c *Counting) Statements() Statements {
 		Append: c.n.appends.Load(), Read: c.n.reads.Load(), Snapshots: c.n.snapshots.Load(),
 		PlaceSnapshot: c.n.placeSnapshots.Load(), Trim: c.n.trims.Load(),
 		BeginTerm: c.n.beginTerms.Load(), RenewTerm: c.n.renewTerms.Load(),
-		EndTerm: c.n.endTerms.Load(), Terms: c.n.terms.Load(), Now: c.n.nows.Load(), Parts: c.n.partsAdded.Load(),
+		EndTerm: c.n.endTerms.Load(), Terms: c.n.terms.Load(), Now: c.n.nows.Load(),
+		DrainTerm: c.n.drainTerms.Load(), PruneTerms: c.n.pruneTerms.Load(), Parts: c.n.partsAdded.Load(),
 	}
 }
 
@@ -94,6 +97,18 @@ func (c *Counting) BeginTerm(ctx context.Context, agent AgentInfo, lease time.Du
 func (c *Counting) RenewTerm(ctx context.Context, term Term, lease time.Duration) error {
 	c.n.renewTerms.Add(1)
 	return c.store.RenewTerm(ctx, term, lease)
+}
+
+// DrainTerm implements Store.
+func (c *Counting) DrainTerm(ctx context.Context, term Term) error {
+	c.n.drainTerms.Add(1)
+	return c.store.DrainTerm(ctx, term)
+}
+
+// PruneTerms implements Store.
+func (c *Counting) PruneTerms(ctx context.Context, age time.Duration, keep []Term, rowsMax int) (int, error) {
+	c.n.pruneTerms.Add(1)
+	return c.store.PruneTerms(ctx, age, keep, rowsMax)
 }
 
 // EndTerm implements Store.

@@ -118,6 +118,9 @@ type AgentInfo struct {
 	Zone      string
 	KafkaHost string // advertised
 	KafkaPort int32
+	Peer      string // host:port where other agents reach it; empty: nowhere
+	Roles     Roles
+	Level     int32 // the newest FeatureLevel that it reads
 }
 
 // TermInfo is a term as the metastore knows it.
@@ -125,11 +128,15 @@ type TermInfo struct {
 	Term Term
 	// Node is the Kafka node id: the lowest one that no unended term held when this
 	// term began.
-	Node  int32
+	Node int32
+	// Seat is the lowest one, from 1, that no unended term of its zone and roles held
+	// when this term began; 0: none, since an older release began it.
+	Seat  int32
 	Agent AgentInfo
 	// LeaseLeft is until the lease expires, by the database's clock; negative when
 	// it has expired already. An expired term is not ended until someone ends it.
 	LeaseLeft time.Duration
+	Draining  bool // it is about to end: send nothing more to it
 	Ended     bool
 }
 
@@ -180,12 +187,19 @@ type Store interface {
 	// RenewTerm moves the lease's end to lease from now, by the database's clock.
 	// It never waits for an append. Refused with ErrTermEnded once ended or expired.
 	RenewTerm(ctx context.Context, term Term, lease time.Duration) error
+	// DrainTerm marks a term that is about to end; it appends and renews as before.
+	// Refused with ErrTermEnded once ended or expired.
+	DrainTerm(ctx context.Context, term Term) error
 	// EndTerm ends a term for ever; when it returns nil, no append of the term can
 	// land any more. Without force it ends only a term whose lease has expired by the
 	// database's clock (and reports whether the term is ended now).
 	EndTerm(ctx context.Context, term Term, force bool) (bool, error)
 	// Terms lists the terms that have not ended, and of the ended ones those asked for.
 	Terms(ctx context.Context, ended ...Term) ([]TermInfo, error)
+	// PruneTerms deletes the rows of at most rowsMax terms, the oldest first, that
+	// ended at least age ago, and returns how many. Those to keep, and the newest term
+	// of all, stay. A term without a row is refused as an ended one is.
+	PruneTerms(ctx context.Context, age time.Duration, keep []Term, rowsMax int) (int, error)
 
 	// Now is the database's clock, by which leases run and producers expire.
 	Now(ctx context.Context) (time.Time, error)

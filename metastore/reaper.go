@@ -13,7 +13,17 @@ import (
 type Terms interface {
 	EndTerm(ctx context.Context, term Term, force bool) (bool, error)
 	Terms(ctx context.Context, ended ...Term) ([]TermInfo, error)
+	PruneTerms(ctx context.Context, age time.Duration, keep []Term, rowsMax int) (int, error)
+	Cluster() Cluster
 }
+
+// Rows of terms that ended long ago tell nobody anything.
+const (
+	termsKeptFor  = 7 * 24 * time.Hour
+	pruneEvery    = time.Hour
+	pruneFreshMax = time.Minute // how old what the replicas know may be
+	pruneRowsMax  = 1000        // terms pruned by one statement
+)
 
 // Reaper ends the terms whose lease has expired, and then lets the followed
 // journals forget their numbers (GUARDS 12): the end is committed first, the
@@ -24,11 +34,12 @@ type Reaper struct {
 	writer   *Writer
 	every    time.Duration
 	log      *slog.Logger
+	pruned   time.Time // the last try; owned by Reap's caller
 }
 
 // NewReaper returns a Reaper that looks each interval.
 func NewReaper(store Terms, follower *Follower, writer *Writer, every time.Duration, log *slog.Logger) *Reaper {
-	return &Reaper{store: store, follower: follower, writer: writer, every: every, log: log}
+	return &Reaper{store: store, follower: follower, writer: writer, every: every, log: log, pruned: follower.cfg.Clock()}
 }
 
 // Run reaps until ctx ends.
@@ -78,7 +89,35 @@ func (p *Reaper) Reap(ctx context.Context) error {
 		}
 	}
 	delete(dead, p.writer.Term())
-	return p.tell(ctx, dead)
+	if err := p.tell(ctx, dead); err != nil {
+		return err
+	}
+	return p.prune(ctx, known)
+}
+
+// prune deletes, each hour, the rows of terms that ended long ago and that no journal
+// has a number of. known has those of the replicas: all there are, if the replicas
+// of all journals have been confirmed since.
+func (p *Reaper) prune(ctx context.Context, known []Term) error {
+	now := p.follower.cfg.Clock()
+	if now.Sub(p.pruned) < pruneEvery {
+		return nil
+	}
+	for _, id := range p.store.Cluster().Journals() {
+		r := p.follower.Replica(id)
+		if r == nil || r.Err() != nil || now.Sub(r.FreshAt()) > pruneFreshMax {
+			return nil
+		}
+	}
+	p.pruned = now
+	n, err := p.store.PruneTerms(ctx, termsKeptFor, known, pruneRowsMax)
+	if err != nil {
+		return fmt.Errorf("prune the terms that ended long ago: %w", err)
+	}
+	if n > 0 {
+		p.log.Info("rows of ended terms are pruned", "terms", n)
+	}
+	return nil
 }
 
 // tell appends to each journal the ends of the dead terms that have a number there.

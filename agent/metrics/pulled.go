@@ -239,6 +239,7 @@ func statementsGroup() group {
 	return group{[]pulledMetric{
 		statements.of("append"), statements.of("read"), statements.of("snapshots"), statements.of("place_snapshot"), statements.of("trim"),
 		statements.of("begin_term"), statements.of("renew_term"), statements.of("end_term"), statements.of("terms"), statements.of("now"),
+		statements.of("drain_term"), statements.of("prune_terms"),
 		counter("wadi_metastore_entries_total", "Entries that appends to the metastore asked for."),
 	}, func(s *Sources, emit func(string, ...float64)) {
 		if s.Statements == nil {
@@ -246,6 +247,7 @@ func statementsGroup() group {
 		}
 		v := s.Statements()
 		emit("", float64(v.Append), float64(v.Read), float64(v.Snapshots), float64(v.PlaceSnapshot), float64(v.Trim),
-			float64(v.BeginTerm), float64(v.RenewTerm), float64(v.EndTerm), float64(v.Terms), float64(v.Now), float64(v.Parts))
+			float64(v.BeginTerm), float64(v.RenewTerm), float64(v.EndTerm), float64(v.Terms), float64(v.Now),
+			float64(v.DrainTerm), float64(v.PruneTerms), float64(v.Parts))
 	}}
 }

@@ -58,7 +58,8 @@ func (d *draws) next(i int) (string, call) {
 		d.terms++
 		lease := d.lease()
 		return "begin", func(t *testing.T, s metastore.Store) string {
-			info, err := s.BeginTerm(t.Context(), metastore.AgentInfo{Process: fmt.Sprint(i)}, lease)
+			agent := metastore.AgentInfo{Process: fmt.Sprint(i), Zone: fmt.Sprint(i % 2), Roles: metastore.RolesAll}
+			info, err := s.BeginTerm(t.Context(), agent, lease)
 			info.LeaseLeft = 0
 			return answer(info, err)
 		}
@@ -86,7 +87,18 @@ func (d *draws) next(i int) (string, call) {
 		return fmt.Sprintf("renew %d by %v", term, lease), func(t *testing.T, s metastore.Store) string {
 			return answer("renewed", s.RenewTerm(t.Context(), term, lease))
 		}
-	case p < 96:
+	case p < 94:
+		term := d.term()
+		return fmt.Sprintf("drain %d", term), func(t *testing.T, s metastore.Store) string {
+			return answer("draining", s.DrainTerm(t.Context(), term))
+		}
+	case p < 95:
+		keep, rowsMax := d.term(), d.random.IntN(4)
+		return fmt.Sprintf("prune all but %d", keep), func(t *testing.T, s metastore.Store) string {
+			n, err := s.PruneTerms(t.Context(), 0, []metastore.Term{keep}, rowsMax)
+			return answer(n, err)
+		}
+	case p < 98:
 		term, force := d.term(), d.random.IntN(6) == 0
 		return fmt.Sprintf("end %d", term), func(t *testing.T, s metastore.Store) string {
 			ended, err := s.EndTerm(t.Context(), term, force)

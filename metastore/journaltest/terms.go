@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -133,12 +134,13 @@ func endFencesAppendsInFlight(t *testing.T, s Subject) {
 }
 
 func nodesAreLowestFree(t *testing.T, s Subject) {
-	agent := metastore.AgentInfo{Process: "p1", Zone: "eu-1a", KafkaHost: "kafka.example", KafkaPort: 19092}
+	agent := metastore.AgentInfo{Process: "p1", Zone: "eu-1a", KafkaHost: "kafka.example", KafkaPort: 19092,
+		Peer: "10.0.0.1:7000", Roles: metastore.RoleFetch, Level: 3}
 	begin := func(wantTerm metastore.Term, wantNode int32) {
 		t.Helper()
 		info, err := s.Other.BeginTerm(t.Context(), agent, Lease)
 		must(t, "begin", err)
-		if info.Term != wantTerm || info.Node != wantNode || info.Agent != agent || info.Ended || info.LeaseLeft <= 0 {
+		if info.Term != wantTerm || info.Node != wantNode || info.Agent != agent || info.Ended || info.Draining || info.LeaseLeft <= 0 {
 			t.Fatalf("begun %+v, want term %d as node %d", info, wantTerm, wantNode)
 		}
 	}
@@ -155,6 +157,127 @@ func nodesAreLowestFree(t *testing.T, s Subject) {
 	begin(7, 4)
 }
 
+// seatsAreLowestFree: of the zone, and of what the agent is there for.
+func seatsAreLowestFree(t *testing.T, s Subject) {
+	begin := func(zone string, roles metastore.Roles, want int32) metastore.Term {
+		t.Helper()
+		info, err := s.Other.BeginTerm(t.Context(), metastore.AgentInfo{Zone: zone, Roles: roles}, Lease)
+		must(t, "begin", err)
+		if info.Seat != want {
+			t.Fatalf("in zone %q as %v it has seat %d, want %d", zone, roles, info.Seat, want)
+		}
+		return info.Term
+	}
+	first := begin("a", metastore.RolesAll, 1)
+	begin("b", metastore.RolesAll, 1)
+	begin("", metastore.RolesAll, 1)
+	second := begin("a", metastore.RolesAll, 2)
+	begin("a", metastore.RoleCompaction, 1)
+	begin("a", metastore.RolesAll, 3)
+	endTerm(t, s.Store, first, true, true)
+	begin("b", metastore.RolesAll, 2)
+	begin("a", metastore.RolesAll, 1)
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), second, 0))
+	begin("a", metastore.RolesAll, 4) // an expired term holds its seat until someone ends it
+	endTerm(t, s.Store, second, false, true)
+	begin("a", metastore.RolesAll, 2)
+	infos, err := s.Store.Terms(t.Context())
+	must(t, "terms", err)
+	seats := map[string]bool{}
+	for _, info := range infos {
+		place := fmt.Sprint(info.Agent.Zone, "/", info.Agent.Roles, "/", info.Seat)
+		if seats[place] || info.Seat < 1 {
+			t.Fatalf("seat %s is held twice, or is none", place)
+		}
+		seats[place] = true
+	}
+}
+
+func listed(t *testing.T, s metastore.Store, term metastore.Term) metastore.TermInfo {
+	t.Helper()
+	infos, err := s.Terms(t.Context(), term)
+	must(t, "terms", err)
+	i := slices.IndexFunc(infos, func(i metastore.TermInfo) bool { return i.Term == term })
+	if i < 0 {
+		t.Fatalf("term %d is not listed", term)
+	}
+	return infos[i]
+}
+
+func drainingIsTold(t *testing.T, s Subject) {
+	agent := metastore.AgentInfo{Process: "p", Zone: "a", KafkaHost: "h", KafkaPort: 1, Peer: "h:2", Roles: metastore.RoleIngest | metastore.RoleFetch, Level: 2}
+	begun, err := s.Store.BeginTerm(t.Context(), agent, Lease)
+	must(t, "begin", err)
+	other := Begin(t, s.Store)
+	for range 2 { // again is fine
+		must(t, "drain", s.Store.DrainTerm(t.Context(), begun.Term))
+		if got := listed(t, s.Other, begun.Term); !got.Draining || got.Ended || got.Agent != agent || got.Seat != begun.Seat || got.Node != begun.Node {
+			t.Fatalf("listed %+v", got)
+		}
+	}
+	if listed(t, s.Other, other).Draining {
+		t.Fatal("the other one is draining too")
+	}
+	// What is in flight goes on.
+	Append(t, s.Store, begun.Term, Part(shardJournal(0), "still served"))
+	must(t, "renew", s.Store.RenewTerm(t.Context(), begun.Term, Lease))
+	if !listed(t, s.Other, begun.Term).Draining {
+		t.Fatal("a renewal ended the draining")
+	}
+	endTerm(t, s.Other, begun.Term, true, true)
+	wantEnded(t, "drain of an ended term", s.Store.DrainTerm(t.Context(), begun.Term))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), other, 0))
+	wantEnded(t, "drain of an expired term", s.Store.DrainTerm(t.Context(), other))
+	wantEnded(t, "drain of no term", s.Store.DrainTerm(t.Context(), 99))
+}
+
+func pruneRules(t *testing.T, s Subject) {
+	const terms = 9
+	for range terms {
+		Begin(t, s.Store)
+	}
+	for _, term := range []metastore.Term{1, 2, 3, 5, 6, 8, 9} {
+		endTerm(t, s.Store, term, true, true)
+	}
+	prune := func(age time.Duration, rowsMax, want int, keep ...metastore.Term) {
+		t.Helper()
+		n, err := s.Other.PruneTerms(t.Context(), age, keep, rowsMax)
+		must(t, "prune", err)
+		if n != want {
+			t.Fatalf("%d terms are pruned, want %d", n, want)
+		}
+	}
+	left := func(want ...metastore.Term) {
+		t.Helper()
+		infos, err := s.Store.Terms(t.Context(), 1, 2, 3, 4, 5, 6, 7, 8, 9)
+		must(t, "terms", err)
+		var got []metastore.Term
+		for _, info := range infos {
+			got = append(got, info.Term)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("left are %v, want %v", got, want)
+		}
+	}
+	prune(time.Hour, 10, 0)
+	prune(0, 0, 0)
+	left(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	prune(0, 2, 2, 2) // the oldest that need not be kept
+	left(2, 4, 5, 6, 7, 8, 9)
+	prune(0, 10, 3, 2, 77)
+	left(2, 4, 7, 9) // 9 is the newest: the next one follows it
+	refusedEverywhere(t, s, 5)
+	wantEnded(t, "drain of a pruned term", s.Store.DrainTerm(t.Context(), 5))
+	if term := Begin(t, s.Store); term != terms+1 {
+		t.Fatalf("the next term is %d", term)
+	}
+	prune(0, 10, 2)
+	left(4, 7, terms+1)
+	if term := Begin(t, s.Store); term != terms+2 {
+		t.Fatalf("the next term is %d", term)
+	}
+}
+
 func concurrentBegins(t *testing.T, s Subject) {
 	const begins = 12
 	infos := make([]metastore.TermInfo, begins)
@@ -168,7 +291,7 @@ func concurrentBegins(t *testing.T, s Subject) {
 	must(t, "begin", errors.Join(errs...))
 	slices.SortFunc(infos, func(a, b metastore.TermInfo) int { return int(a.Term) - int(b.Term) })
 	for i, info := range infos {
-		if info.Term != metastore.Term(i+1) || info.Node != int32(i+1) {
+		if info.Term != metastore.Term(i+1) || info.Node != int32(i+1) || info.Seat != int32(i+1) {
 			t.Fatalf("begin %d gave %+v", i+1, info)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -31,13 +30,6 @@ type journal struct {
 	snapshot *metastore.SnapshotPlace
 }
 
-type term struct {
-	node    int32
-	agent   metastore.AgentInfo
-	expires time.Time
-	ended   bool
-}
-
 var _ metastore.Store = (*Store)(nil)
 
 // New makes an empty cluster whose leases run by clock.
@@ -60,15 +52,6 @@ func (s *Store) journalLocked(id metastore.JournalID) (*journal, error) {
 		return nil, fmt.Errorf("the cluster has no journal %v", id)
 	}
 	return j, nil
-}
-
-// liveLocked requires mu.
-func (s *Store) liveLocked(t metastore.Term) (*term, error) {
-	held := s.mu.terms[t]
-	if held == nil || held.ended || !held.expires.After(s.clock()) {
-		return nil, metastore.ErrTermEnded
-	}
-	return held, nil
 }
 
 // Append implements metastore.Store.
@@ -199,85 +182,6 @@ func (s *Store) Trim(ctx context.Context, id metastore.JournalID, through metast
 	return n, nil
 }
 
-// BeginTerm implements metastore.Store.
-func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
-	if err := ctx.Err(); err != nil {
-		return metastore.TermInfo{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held := make(map[int32]bool)
-	for _, t := range s.mu.terms {
-		if !t.ended {
-			held[t.node] = true
-		}
-	}
-	node := int32(1)
-	for held[node] {
-		node++
-	}
-	s.mu.lastTerm++
-	now := s.clock()
-	begun := &term{node: node, agent: agent, expires: now.Add(lease)}
-	s.mu.terms[s.mu.lastTerm] = begun
-	return begun.info(s.mu.lastTerm, now), nil
-}
-
-func (t *term) info(number metastore.Term, now time.Time) metastore.TermInfo {
-	return metastore.TermInfo{
-		Term: number, Node: t.node, Agent: t.agent, LeaseLeft: t.expires.Sub(now), Ended: t.ended,
-	}
-}
-
-// RenewTerm implements metastore.Store.
-func (s *Store) RenewTerm(ctx context.Context, t metastore.Term, lease time.Duration) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held, err := s.liveLocked(t)
-	if err != nil {
-		return err
-	}
-	held.expires = s.clock().Add(lease)
-	return nil
-}
-
-// EndTerm implements metastore.Store.
-func (s *Store) EndTerm(ctx context.Context, t metastore.Term, force bool) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held := s.mu.terms[t]
-	if held == nil {
-		return false, fmt.Errorf("term %d was never begun", t)
-	}
-	if force || !held.expires.After(s.clock()) {
-		held.ended = true
-	}
-	return held.ended, nil
-}
-
-// Terms implements metastore.Store.
-func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore.TermInfo, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.clock()
-	var infos []metastore.TermInfo
-	for _, number := range slices.Sorted(maps.Keys(s.mu.terms)) {
-		if t := s.mu.terms[number]; !t.ended || slices.Contains(ended, number) {
-			infos = append(infos, t.info(number, now))
-		}
-	}
-	return infos, nil
-}
-
 // Cluster implements metastore.Store.
 func (s *Store) Cluster() metastore.Cluster { return s.cluster }
 
@@ -294,6 +198,3 @@ func (s *Store) LoseTail(id metastore.JournalID, after metastore.Version) {
 		j.payloads = slices.Clone(j.payloads[:after-j.trimmed])
 	}
 }
-
-// Now implements metastore.Store.
-func (s *Store) Now(context.Context) (time.Time, error) { return s.clock(), nil }

@@ -231,7 +231,7 @@ func statements() []string {
 	return []string{
 		checkServerSQL, clusterSQL, makeClusterSQL, lockMigrationsSQL, lookSQL, migratedSQL, tookSQL,
 		appendSQL, readSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
-		beginTermSQL, renewTermSQL, expireTermSQL, endTermSQL, termsSQL, nowSQL,
+		beginTermSQL, renewTermSQL, drainTermSQL, expireTermSQL, endTermSQL, termsSQL, pruneTermsSQL, nowSQL,
 	}
 }
 

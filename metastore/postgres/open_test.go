@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -257,6 +258,8 @@ func TestStore_OneStatementPerCall(t *testing.T) {
 		{"trim", 1, func() error { _, err := s.Trim(ctx, shard0, 1, 1); return err }},
 		{"begin", 1, func() error { _, err := s.BeginTerm(ctx, metastore.AgentInfo{}, 0); return err }},
 		{"renew", 1, func() error { return s.RenewTerm(ctx, term, journaltest.Lease) }},
+		{"drain", 1, func() error { return s.DrainTerm(ctx, term) }},
+		{"prune", 1, func() error { _, err := s.PruneTerms(ctx, 0, nil, 10); return err }},
 		{"now", 1, func() error { _, err := s.Now(ctx); return err }},
 		{"terms", 1, func() error { _, err := s.Terms(ctx); return err }},
 		{"end", 1, func() error { _, err := s.EndTerm(ctx, term, false); return err }},
@@ -306,5 +309,45 @@ func TestPlans_ReadNoTable(t *testing.T) {
 	}
 	if n := strings.Count(plans.String(), "Index Only Scan Backward using journal_entries_pkey"); n < 4 {
 		t.Fatalf("%d heads are read from the index alone, of 4:\n%s", n, plans.String())
+	}
+}
+
+// TestMigrations_SeatsOfLiveAgents: agents of the release before seats get one, and
+// others of that release can still begin.
+func TestMigrations_SeatsOfLiveAgents(t *testing.T) {
+	ctx := t.Context()
+	url := server.Database(t)
+	conn := connect(t, url)
+	all, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, conn, "create schema wadi")
+	exec(t, conn, all[0].sql)
+	exec(t, conn, "insert into wadi.migrations (number, name) values (1, $1)", all[0].name)
+	exec(t, conn, "insert into wadi.cluster (id, shards, groups, transactions) values ($1, 8, 1, 1)", metastore.DefaultCluster().ID)
+	begin := func(zone string) {
+		t.Helper()
+		exec(t, conn, "select * from wadi.begin_term('p', $1, 'h', 9092, '1 hour')", zone)
+	}
+	for _, zone := range []string{"a", "a", "b", "a"} {
+		begin(zone)
+	}
+	exec(t, conn, "select wadi.end_term(1, true)")
+	s := openStore(t, url)
+	begin("a")
+	infos, err := s.Terms(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seats := map[metastore.Term]int32{}
+	for _, info := range infos {
+		seats[info.Term] = info.Seat
+		if a := info.Agent; a.Roles != metastore.RolesAll || a.Level != 1 || a.Peer != "" || info.Draining {
+			t.Errorf("listed %+v", info)
+		}
+	}
+	if want := map[metastore.Term]int32{1: 0, 2: 1, 3: 1, 4: 2, 5: 3}; !maps.Equal(seats, want) {
+		t.Errorf("seats by term %v, want %v", seats, want)
 	}
 }

@@ -10,18 +10,19 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-const beginTermSQL = `select new_term, new_node from wadi.begin_term($1, $2, $3, $4, $5)`
+const beginTermSQL = `select new_term, new_node, new_seat from wadi.begin_term($1, $2, $3, $4, $5, $6, $7, $8)`
 
-// BeginTerm implements metastore.Store. Nodes count from 1.
+// BeginTerm implements metastore.Store. Nodes and seats count from 1.
 func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
 	var term int64
-	var node int32
-	err := s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort, lease).
-		Scan(&term, &node)
+	info := metastore.TermInfo{Agent: agent, LeaseLeft: lease}
+	err := s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
+		agent.Peer, int32(agent.Roles), agent.Level, lease).Scan(&term, &info.Node, &info.Seat)
 	if err != nil {
 		return metastore.TermInfo{}, failed(ctx, s.terms, "begin a term", err)
 	}
-	return metastore.TermInfo{Term: metastore.Term(term), Node: node, Agent: agent, LeaseLeft: lease}, nil
+	info.Term = metastore.Term(term)
+	return info, nil
 }
 
 const renewTermSQL = `update wadi.terms set expires_at = clock_timestamp() + $2
@@ -33,6 +34,21 @@ func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.D
 	done, err := s.terms.Exec(ctx, s.sql[renewTermSQL], int64(term), lease)
 	if err != nil {
 		return failed(ctx, s.terms, fmt.Sprintf("renew term %d", term), err)
+	}
+	if done.RowsAffected() == 0 {
+		return metastore.ErrTermEnded
+	}
+	return nil
+}
+
+const drainTermSQL = `update wadi.terms set draining = true
+	where term = $1 and ended_at is null and expires_at > clock_timestamp()`
+
+// DrainTerm implements metastore.Store.
+func (s *Store) DrainTerm(ctx context.Context, term metastore.Term) error {
+	done, err := s.terms.Exec(ctx, s.sql[drainTermSQL], int64(term))
+	if err != nil {
+		return failed(ctx, s.terms, fmt.Sprintf("mark term %d as draining", term), err)
 	}
 	if done.RowsAffected() == 0 {
 		return metastore.ErrTermEnded
@@ -61,15 +77,17 @@ func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (b
 		return false, failed(ctx, s.terms, fmt.Sprintf("end term %d", term), err)
 	}
 	if !ended.Valid {
-		return false, fmt.Errorf("term %d was never begun", term)
+		return false, fmt.Errorf("term %d was never begun, or ended long ago", term)
 	}
 	return ended.Bool, nil
 }
 
-const termsSQL = `select term, node, process, zone, kafka_host, kafka_port, ended_at is not null, expires_at - clock_timestamp()
+const termsSQL = `select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level,
+		draining, ended_at is not null, expires_at - clock_timestamp()
 	from wadi.terms where ended_at is null
 	union all
-	select term, node, process, zone, kafka_host, kafka_port, ended_at is not null, expires_at - clock_timestamp()
+	select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level,
+		draining, ended_at is not null, expires_at - clock_timestamp()
 	from wadi.terms where ended_at is not null and term = any ($1)
 	order by 1`
 
@@ -87,19 +105,36 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 	var infos []metastore.TermInfo
 	for rows.Next() {
 		var term int64
+		var roles int32
 		var info metastore.TermInfo
-		err := rows.Scan(&term, &info.Node, &info.Agent.Process, &info.Agent.Zone, &info.Agent.KafkaHost, &info.Agent.KafkaPort,
-			&info.Ended, &info.LeaseLeft)
+		a := &info.Agent
+		err := rows.Scan(&term, &info.Node, &info.Seat, &a.Process, &a.Zone, &a.KafkaHost, &a.KafkaPort, &a.Peer, &roles, &a.Level,
+			&info.Draining, &info.Ended, &info.LeaseLeft)
 		if err != nil {
 			return nil, failed(ctx, s.terms, "list terms", err)
 		}
-		info.Term = metastore.Term(term)
+		info.Term, a.Roles = metastore.Term(term), metastore.Roles(roles)
 		infos = append(infos, info)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, failed(ctx, s.terms, "list terms", err)
 	}
 	return infos, nil
+}
+
+const pruneTermsSQL = `select wadi.prune_terms($1, $2, $3)`
+
+// PruneTerms implements metastore.Store.
+func (s *Store) PruneTerms(ctx context.Context, age time.Duration, keep []metastore.Term, rowsMax int) (int, error) {
+	kept := make([]int64, len(keep))
+	for i, t := range keep {
+		kept[i] = int64(t)
+	}
+	var pruned int
+	if err := s.terms.QueryRow(ctx, s.sql[pruneTermsSQL], age, kept, rowsMax).Scan(&pruned); err != nil {
+		return 0, failed(ctx, s.terms, "prune ended terms", err)
+	}
+	return pruned, nil
 }
 
 const nowSQL = `select clock_timestamp()`

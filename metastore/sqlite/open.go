@@ -157,7 +157,7 @@ func writes() []string {
 	return []string{
 		clusterSQL, makeClusterSQL, makeJournalSQL,
 		liveSQL, headSQL, appendSQL, placedSQL, placeSQL, replaceSQL, trimSQL, trimmedSQL,
-		lastTermSQL, nodesSQL, beginTermSQL, renewTermSQL, heldSQL, endTermSQL,
+		lastTermSQL, nodesSQL, seatsSQL, beginTermSQL, renewTermSQL, drainTermSQL, heldSQL, endTermSQL, pruneTermsSQL,
 	}
 }
 

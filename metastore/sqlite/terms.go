@@ -17,10 +17,15 @@ const lastTermSQL = `select coalesce(max(term), 0) from terms`
 const nodesSQL = `select min(free) from (select 1 as free union all select node + 1 from terms where ended_at is null)
 	where free not in (select node from terms where ended_at is null)`
 
-const beginTermSQL = `insert into terms (term, node, process, zone, kafka_host, kafka_port, begun_at, expires_at)
-	values (?, ?, ?, ?, ?, ?, ?, ?)`
+// So it is with seats, of one zone and one set of roles.
+const seatsSQL = `select min(free) from (select 1 as free union all
+		select seat + 1 from terms where ended_at is null and seat > 0 and zone = ? and roles = ?)
+	where free not in (select seat from terms where ended_at is null and seat > 0 and zone = ? and roles = ?)`
 
-// BeginTerm implements metastore.Store. Nodes count from 1.
+const beginTermSQL = `insert into terms (term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, begun_at, expires_at)
+	values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// BeginTerm implements metastore.Store. Nodes and seats count from 1.
 func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
 	info := metastore.TermInfo{Agent: agent, LeaseLeft: lease}
 	err := s.write(ctx, "begin a term", func(tx *writeTx) error {
@@ -31,9 +36,12 @@ func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease 
 		if err := tx.row(nodesSQL).Scan(&info.Node); err != nil {
 			return fmt.Errorf("find a free node: %w", err)
 		}
+		if err := tx.row(seatsSQL, agent.Zone, agent.Roles, agent.Zone, agent.Roles).Scan(&info.Seat); err != nil {
+			return fmt.Errorf("find a free seat: %w", err)
+		}
 		info.Term = last + 1
-		_, err := tx.exec(beginTermSQL, info.Term, info.Node, agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
-			tx.now, tx.now+lease.Microseconds())
+		_, err := tx.exec(beginTermSQL, info.Term, info.Node, info.Seat, agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
+			agent.Peer, agent.Roles, agent.Level, tx.now, tx.now+lease.Microseconds())
 		if err != nil {
 			return fmt.Errorf("begin term %d: %w", info.Term, err)
 		}
@@ -63,6 +71,23 @@ func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.D
 	})
 }
 
+const drainTermSQL = `update terms set draining = 1 where term = ? and ended_at is null and expires_at > ?`
+
+// DrainTerm implements metastore.Store.
+func (s *Store) DrainTerm(ctx context.Context, term metastore.Term) error {
+	what := fmt.Sprintf("mark term %d as draining", term)
+	return s.write(ctx, what, func(tx *writeTx) error {
+		marked, err := tx.exec(drainTermSQL, term, tx.now)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if marked == 0 {
+			return metastore.ErrTermEnded
+		}
+		return nil
+	})
+}
+
 const heldSQL = `select expires_at, ended_at is not null from terms where term = ?`
 
 const endTermSQL = `update terms set ended_at = ? where term = ?`
@@ -75,7 +100,7 @@ func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (b
 		var expires int64
 		err := tx.row(heldSQL, term).Scan(&expires, &ended)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("term %d was never begun", term)
+			return fmt.Errorf("term %d was never begun, or ended long ago", term)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -96,10 +121,10 @@ func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (b
 }
 
 // Ended terms are many in the long run: the partial index names the others.
-const termsSQL = `select term, node, process, zone, kafka_host, kafka_port, expires_at, 0
+const termsSQL = `select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, draining, expires_at, 0
 	from terms indexed by terms_node where ended_at is null
 	union all
-	select term, node, process, zone, kafka_host, kafka_port, expires_at, 1 from terms
+	select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, draining, expires_at, 1 from terms
 	where ended_at is not null and term in (select value from json_each(?))
 	order by 1`
 
@@ -120,7 +145,9 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 		var info metastore.TermInfo
 		var expires int64
 		a := &info.Agent
-		if err := rows.Scan(&info.Term, &info.Node, &a.Process, &a.Zone, &a.KafkaHost, &a.KafkaPort, &expires, &info.Ended); err != nil {
+		err := rows.Scan(&info.Term, &info.Node, &info.Seat, &a.Process, &a.Zone, &a.KafkaHost, &a.KafkaPort, &a.Peer, &a.Roles, &a.Level,
+			&info.Draining, &expires, &info.Ended)
+		if err != nil {
 			return nil, fmt.Errorf("list terms: %w", err)
 		}
 		info.LeaseLeft = time.Duration(expires-now) * time.Microsecond
@@ -130,6 +157,28 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 		return nil, fmt.Errorf("list terms: %w", err)
 	}
 	return infos, nil
+}
+
+// Kept terms and the newest one are few, so the primary key leads to the oldest others at once.
+const pruneTermsSQL = `delete from terms where term in (select term from terms
+	where ended_at <= ? and term not in (select value from json_each(?))
+		and term < (select max(term) from terms)
+	order by term limit ?)`
+
+// PruneTerms implements metastore.Store.
+func (s *Store) PruneTerms(ctx context.Context, age time.Duration, keep []metastore.Term, rowsMax int) (int, error) {
+	kept, err := json.Marshal(append([]metastore.Term{}, keep...))
+	if err != nil {
+		return 0, err
+	}
+	var pruned int64
+	err = s.write(ctx, "prune ended terms", func(tx *writeTx) (err error) {
+		if pruned, err = tx.exec(pruneTermsSQL, tx.now-age.Microseconds(), string(kept), max(rowsMax, 0)); err != nil {
+			return fmt.Errorf("prune ended terms: %w", err)
+		}
+		return nil
+	})
+	return int(pruned), err
 }
 
 // Now implements metastore.Store.
