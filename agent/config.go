@@ -33,6 +33,9 @@ type Config struct {
 	Version    string             // of the program
 	Log        *slog.Logger
 
+	// TrustCompressed spares the look at the records of produced batches that are compressed.
+	TrustCompressed bool
+
 	Given Given
 }
 

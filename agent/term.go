@@ -138,14 +138,15 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		return nil, err
 	}
 	b, err := broker.New(broker.Config{
-		ClusterID: p.store.Cluster().ID,
-		NodeID:    info.Node,
-		Host:      p.host,
-		Port:      p.port,
-		Rack:      a.cfg.Zone,
-		Shards:    p.store.Cluster().Shards,
-		Settings:  a.settings,
-		Limits:    broker.DefaultLimits(),
+		ClusterID:       p.store.Cluster().ID,
+		NodeID:          info.Node,
+		Host:            p.host,
+		Port:            p.port,
+		Rack:            a.cfg.Zone,
+		Shards:          p.store.Cluster().Shards,
+		Settings:        a.settings,
+		Limits:          broker.DefaultLimits(),
+		TrustCompressed: a.cfg.TrustCompressed,
 	}, broker.Deps{
 		Catalog:  p.follower.Replica(metastore.CatalogJournal),
 		Follower: p.follower,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/wadi-io/wadi/agent/fetch"
@@ -14,6 +15,7 @@ import (
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/wire/batch"
 )
 
 // Config is what a Broker is told at its term's begin.
@@ -26,6 +28,8 @@ type Config struct {
 	Shards    int    // of the cluster
 	Settings  *Settings
 	Limits    Limits
+	// TrustCompressed spares the decompression of produced batches: their headers are believed.
+	TrustCompressed bool
 }
 
 // Limits bounds what requests can make a Broker hold.
@@ -33,7 +37,8 @@ type Limits struct {
 	PartitionsMax        int // of all topics together
 	TopicPartitionsMax   int // of one topic
 	TopicConfigBytesMax  int // names and values of the configs set for one topic
-	DecompressedBytesMax int // of one produced batch, where its records must be looked at
+	DecompressedBytesMax int // of one produced batch
+	InspectedMax         int // requests whose records are looked at, at the same time
 }
 
 // DefaultLimits returns the defaults.
@@ -43,6 +48,7 @@ func DefaultLimits() Limits {
 		TopicPartitionsMax:   10_000,
 		TopicConfigBytesMax:  64 << 10,
 		DecompressedBytesMax: 128 << 20,
+		InspectedMax:         runtime.GOMAXPROCS(0), // more would only take more memory
 	}
 }
 
@@ -70,7 +76,7 @@ func (c Config) Validate() error {
 	case c.Limits.TopicConfigBytesMax < 0 || c.Limits.TopicConfigBytesMax > metastore.EntryBytesMax/4:
 		return fmt.Errorf("the limit of %d bytes of a topic's configs is not within 0 and %d",
 			c.Limits.TopicConfigBytesMax, metastore.EntryBytesMax/4)
-	case c.Limits.DecompressedBytesMax < 1:
+	case c.Limits.DecompressedBytesMax < 1 || c.Limits.InspectedMax < 1:
 		return errors.New("looking at records needs room for them")
 	}
 	return nil
@@ -120,6 +126,9 @@ type Broker struct {
 	// writing holds a token while nobody changes the catalog: changes by this agent
 	// take turns instead of losing to one another.
 	writing chan struct{}
+	// inspectors are lent to who checks produced batches, so that decompression takes
+	// Limits.InspectedMax times what one batch may take.
+	inspectors chan *batch.Inspector
 }
 
 // New returns a Broker.
@@ -144,6 +153,10 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 		b.deps.Term = context.Background()
 	}
 	b.writing <- struct{}{}
+	b.inspectors = make(chan *batch.Inspector, cfg.Limits.InspectedMax)
+	for range cfg.Limits.InspectedMax {
+		b.inspectors <- new(batch.Inspector)
+	}
 	b.topics.init(cfg.Settings)
 	b.producers.init()
 	return b, nil

@@ -49,13 +49,14 @@ type agent struct {
 
 // options of an agent; the zero value is fine.
 type options struct {
-	settings map[string]string
-	limits   func(*Limits)
-	clock    func() time.Time
-	store    metastore.Store // what the agent sees of the store that it shares
-	bucket   func(bucket.Bucket) bucket.Bucket
-	rack     string
-	producer func(Producer) Producer
+	settings        map[string]string
+	limits          func(*Limits)
+	clock           func() time.Time
+	store           metastore.Store // what the agent sees of the store that it shares
+	bucket          func(bucket.Bucket) bucket.Bucket
+	rack            string
+	trustCompressed bool
+	producer        func(Producer) Producer
 }
 
 // forgetful is a cache that keeps nothing.
@@ -135,7 +136,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	}
 	broker, err := New(Config{
 		ClusterID: testCluster, NodeID: term.Node, Host: "127.0.0.1", Port: int32(listener.Addr().(*net.TCPAddr).Port),
-		Rack: o.rack, Shards: testShards, Settings: settings, Limits: limits,
+		Rack: o.rack, Shards: testShards, Settings: settings, Limits: limits, TrustCompressed: o.trustCompressed,
 	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Groups: groups, Clock: o.clock, Log: log, Term: ctx})
 	check(err)
 	server, err := wire.NewServer(wire.ServerConfig{Limits: wire.DefaultLimits(), Log: log, PoisonFrames: true}, broker.Routes())

@@ -18,17 +18,20 @@ import (
 // Produce, versions 0–13 (topics by id from 13; 0–2 are refused).
 //
 // Each partition brings one record batch of format 2. A batch is checked (topic,
-// size, CRC, counts, codec, timestamps; keys where the topic is compacted) and
-// enters the ingest buffer in the order in which the requests of the connection
+// size, CRC, header) and its records walked over (count, offset deltas, timestamps; keys
+// where the topic is compacted: produce_records.go), a wrong max timestamp is corrected, and
+// the batch enters the ingest buffer in the order in which the requests of the connection
 // were read; the answer waits until it is durable and ordered.
 //
 // What differs from Apache Kafka:
 //   - acks 1 and −1 are the same; TimeoutMillis is not looked at: the answer
 //     comes when the outcome is certain, or the connection closes.
 //   - Versions 0 to 2 get UNSUPPORTED_FOR_MESSAGE_FORMAT; Kafka closes the connection.
-//   - Timestamps are judged by the batch's header, which the producer wrote. Offset deltas
-//     and sizes of single records are looked at only where compression.type or a compacted
-//     topic has the records decoded.
+//   - Records whose offset deltas aren't 0, 1, 2 … are refused; Kafka keeps them in an
+//     uncompressed batch and makes a compressed one anew.
+//   - Records may decompress to Limits.DecompressedBytesMax.
+//   - With Config.TrustCompressed compressed batches are judged by their header alone, but
+//     where the topic is compacted or compression.type asks for another codec.
 //   - Batches of one request that compression.type has recompressed take at most
 //     Limits.DecompressedBytesMax together; those beyond get MESSAGE_TOO_LARGE.
 //   - Stricter: bytes behind the batch, unknown attribute bits, the log-append-time bit, a
@@ -39,9 +42,6 @@ import (
 
 // refreshWaitMax bounds the wait for the catalog before a topic is called unknown.
 const refreshWaitMax = 5 * time.Second
-
-// recordErrorsMax bounds the records that an answer names as the cause of an error.
-const recordErrorsMax = 1000
 
 // leaderEpoch is every partition's, for ever.
 const leaderEpoch = 0
@@ -66,7 +66,8 @@ type produce struct {
 	refused  error // the first partition's, where acks=0 leaves nobody to tell
 	closeErr error // nothing can be answered
 
-	recompressed int // bytes of the batches that were made anew
+	inspector    *batch.Inspector // while the batches are checked
+	recompressed int              // bytes of the batches that were made anew
 }
 
 // startProduce checks a request's batches and enters them into the buffer.
@@ -94,6 +95,8 @@ func (p *produce) check(ctx context.Context) {
 	topics, unknown := p.topics(ctx)
 	whole := p.checkWhole()
 	now := p.b.now()
+	p.inspector = <-p.b.inspectors
+	defer func() { p.b.inspectors <- p.inspector }()
 	for i := range p.req.Topics {
 		in, out := &p.req.Topics[i], &p.resp.Topics[i]
 		out.Topic, out.TopicID = in.Topic, in.TopicID
@@ -175,14 +178,16 @@ func (p *produce) take(t *catalog.Topic, c *produceConfig, in *kmsg.ProduceReque
 	if in.Partition < 0 || in.Partition >= t.Partitions {
 		return refuse(wire.CodeUnknownTopicOrPartition, "Topic %s has %d partitions.", t.Name, t.Partitions)
 	}
-	h, err := checkBatch(in.Records, p.req.Version, c, now)
-	if err != nil {
+	if err := checkFrame(in.Records, p.req.Version); err != nil {
 		return err
 	}
-	if c.keyed {
-		if err := p.b.checkKeys(in.Records, h, answer); err != nil {
-			return err
-		}
+	h, err := checkBatch(in.Records, c)
+	if err == nil {
+		h, err = p.checkRecords(t, c, in.Records, h, answer, now)
+	}
+	if err != nil {
+		p.tellLogStart(t, answer, err)
+		return err
 	}
 	records := in.Records
 	if c.recompress && h.Codec() != c.codec {
@@ -208,21 +213,31 @@ func (p *produce) take(t *catalog.Topic, c *produceConfig, in *kmsg.ProduceReque
 	return nil
 }
 
-// checkBatch holds the rules for what a partition brings, in Kafka's order.
-func checkBatch(b []byte, version int16, c *produceConfig, now int64) (batch.Header, error) {
+// checkFrame takes the bytes that a partition brings for one whole batch.
+func checkFrame(b []byte, version int16) error {
 	if len(b) == 0 {
-		return batch.Header{}, refuse(wire.CodeInvalidRecord, "Produce requests with version %d must have at least one record batch per partition", version)
+		return refuse(wire.CodeInvalidRecord, "Produce requests with version %d must have at least one record batch per partition", version)
 	}
 	h, err := batch.Parse(b)
 	switch {
 	case len(b) < batch.HeaderSize || err == nil && h.Size() > len(b):
-		return h, refuse(wire.CodeInvalidRecord, "%d bytes hold no whole record batch", len(b))
+		return refuse(wire.CodeInvalidRecord, "%d bytes hold no whole record batch", len(b))
+	case err != nil:
+		return err
+	case h.Codec() == batch.Zstd && version < zstdVersionMin:
+		return refuse(wire.CodeUnsupportedCompressionType, "Produce requests with version %d are not allowed to use ZStandard compression", version)
+	case h.Size() < len(b):
+		return refuse(wire.CodeInvalidRecord, "Produce requests with version %d are only allowed to contain exactly one record batch per partition", version)
+	}
+	return nil
+}
+
+// checkBatch holds the rules for a batch but for its records, in Kafka's order.
+func checkBatch(b []byte, c *produceConfig) (batch.Header, error) {
+	h, err := batch.Parse(b)
+	switch {
 	case err != nil:
 		return h, err
-	case h.Codec() == batch.Zstd && version < zstdVersionMin:
-		return h, refuse(wire.CodeUnsupportedCompressionType, "Produce requests with version %d are not allowed to use ZStandard compression", version)
-	case h.Size() < len(b):
-		return h, refuse(wire.CodeInvalidRecord, "Produce requests with version %d are only allowed to contain exactly one record batch per partition", version)
 	case h.BaseOffset != 0:
 		return h, refuse(wire.CodeInvalidRecord, "The baseOffset of the record batch should be 0, but it is %d", h.BaseOffset)
 	case int64(h.Size()) > c.batchBytesMax:
@@ -234,7 +249,7 @@ func checkBatch(b []byte, version int16, c *produceConfig, now int64) (batch.Hea
 	if h.Transactional() {
 		return h, refuse(wire.CodeInvalidTxnState, "Transactions are not served yet.")
 	}
-	return h, checkTimestamps(h, c, now)
+	return h, nil
 }
 
 // recompress makes a batch anew in the topic's codec. It is held against the largest size
@@ -256,41 +271,6 @@ func (p *produce) recompress(b []byte, c *produceConfig) ([]byte, batch.Header, 
 	p.recompressed += len(b)
 	h, err := batch.Parse(b)
 	return b, h, err
-}
-
-// checkTimestamps judges the batch's first and largest timestamp; −1 is none.
-func checkTimestamps(h batch.Header, c *produceConfig, now int64) error {
-	if c.logAppendTime {
-		return nil
-	}
-	for _, ts := range [...]int64{h.FirstTimestamp, h.MaxTimestamp} {
-		if ts >= 0 && (now-ts > c.beforeMaxMs || ts-now > c.afterMaxMs) {
-			return refuse(wire.CodeInvalidTimestamp, "Timestamp %d is out of range. The timestamp should lie at most %d ms before and %d ms after %d.",
-				ts, c.beforeMaxMs, c.afterMaxMs, now)
-		}
-	}
-	return nil
-}
-
-// checkKeys looks for records without a key, which a compacted topic can't take.
-func (b *Broker) checkKeys(records []byte, h batch.Header, answer *kmsg.ProduceResponseTopicPartition) error {
-	index := int32(0)
-	for r, err := range batch.Records(records, b.cfg.Limits.DecompressedBytesMax) {
-		if err != nil {
-			return err
-		}
-		if r.Key == nil && len(answer.ErrorRecords) < recordErrorsMax {
-			e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-			e.RelativeOffset = index
-			e.ErrorMessage = kmsg.StringPtr("Compacted topic cannot accept message without key.")
-			answer.ErrorRecords = append(answer.ErrorRecords, e)
-		}
-		index++
-	}
-	if n := len(answer.ErrorRecords); n > 0 {
-		return refuse(wire.CodeInvalidRecord, "One or more records have been rejected due to %d record errors in total.", n)
-	}
-	return nil
 }
 
 // refuse answers one partition with an error.

@@ -90,8 +90,9 @@ func (c *committer) judge(ctx context.Context, key producerKey, it *item, r *met
 	case shard.Duplicate:
 		c.in.Stats.Duplicates.Add(1)
 		res.BaseOffset = j.BaseOffset
-		if it.Header.LogAppendTime() {
-			res.LogAppendTime = j.Timestamp
+		// As Kafka: the stored batch's max timestamp, even where it is the producer's.
+		if res.LogAppendTime = j.Timestamp; j.Timestamp < 0 && !it.Header.LogAppendTime() {
+			res.LogAppendTime = it.Header.MaxTimestamp // the retry's is that of its first try
 		}
 	case shard.StaleEpoch:
 		res.Err = ErrStaleEpoch

@@ -14,6 +14,8 @@ import (
 	"github.com/wadi-io/wadi/agent/broker"
 )
 
+const flagTrustCompressed = "trust-compressed-records"
+
 // agentFlags are the flags of every command that runs an agent.
 func agentFlags(more ...cli.Flag) []cli.Flag {
 	defaults := agent.Default()
@@ -22,6 +24,7 @@ func agentFlags(more ...cli.Flag) []cli.Flag {
 		&cli.StringFlag{Name: "advertised", Usage: "tell clients to come to `HOST:PORT` (default: what --kafka is)"},
 		&cli.StringFlag{Name: "http", Value: "127.0.0.1:9090", Usage: "serve /metrics, /healthz, /readyz and /debug/pprof on `HOST:PORT` (empty: don't)"},
 		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "keep `SIZE` of segments in memory"},
+		&cli.BoolFlag{Name: flagTrustCompressed, Usage: "take compressed batches without looking at their records: spares their decompression, lets a broken producer store what no reader can read"},
 		configFlag(),
 	)
 	return append(flags, logFlags()...)
@@ -71,6 +74,7 @@ func (p *program) agentConfig(ctx *cli.Context) (agent.Config, error) {
 		return config, usagef("--cache: %s", err)
 	}
 	config.Kafka, config.Advertised, config.HTTP = ctx.String(flagKafka), ctx.String("advertised"), ctx.String("http")
+	config.TrustCompressed = ctx.Bool(flagTrustCompressed)
 	config.CacheBytes, config.Log, config.Version = cache, log, version
 	config.Settings = map[string]string{}
 	for name, setting := range p.layers.configs {

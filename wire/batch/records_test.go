@@ -133,7 +133,15 @@ func TestRecords_Stops(t *testing.T) {
 	}
 }
 
-func TestRecords_Refuses(t *testing.T) {
+// broken is a batch whose records are none, and what reading them comes to.
+type broken struct {
+	name string
+	b    []byte
+	want error
+}
+
+func brokenBatches(t testing.TB) []broken {
+	t.Helper()
 	plain := sample()
 	h, _ := Parse(plain)
 	records := plain[HeaderSize:]
@@ -157,11 +165,7 @@ func TestRecords_Refuses(t *testing.T) {
 	if _, err := collect(one(record("\x00", 0, 0, 1, "k", 1, "v", 1, 1, "h", -1)), 0); err != nil {
 		t.Fatalf("the record that the others are made from: %v", err)
 	}
-	tests := []struct {
-		name string
-		b    []byte
-		want error
-	}{
+	return []broken{
 		{"cut", plain[:len(plain)-1], ErrCorrupt},
 		{"fewer records than declared", with(func() Header { h := h; h.Records, h.LastOffsetDelta = 4, 3; return h }(), None, records), ErrInvalid},
 		{"more records than declared", with(func() Header { h := h; h.Records, h.LastOffsetDelta = 2, 1; return h }(), None, records), ErrInvalid},
@@ -199,7 +203,10 @@ func TestRecords_Refuses(t *testing.T) {
 		{"bytes after the headers", one(record("\x00", 0, 0, -1, -1, 0, 0)), ErrInvalid},
 		{"no headers' count", one(record("\x00", 0, 0, -1, -1, "")), ErrInvalid},
 	}
-	for _, test := range tests {
+}
+
+func TestRecords_Refuses(t *testing.T) {
+	for _, test := range brokenBatches(t) {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := collect(test.b, 1<<20); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
