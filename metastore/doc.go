@@ -3,7 +3,8 @@
 //
 // It does: define the Store that Postgres, SQLite and memory implement; code and
 // number entries; fold them into replicas; append for a term until the outcome is
-// certain; follow, snapshot and trim journals; end dead terms.
+// certain; follow (by reads, and by what other agents push), snapshot and trim
+// journals; end dead terms.
 //
 // It does not: know records' bytes or segments' contents, nor decide what to
 // append; the state machines are in its sub-packages catalog and shard.
@@ -16,5 +17,5 @@
 // its readers see by FreshAt. An append that fails is sent again. A journal whose
 // entries can't be folded, or whose tail was lost, stops for good and says why.
 //
-// Start reading at journal.go, then fold.go, writer.go, follower.go.
+// Start reading at journal.go, then fold.go, writer.go, follower.go, push.go.
 package metastore

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type Objects interface {
 // FollowerConfig bounds a Follower.
 type FollowerConfig struct {
 	PollEvery       time.Duration // the net under everything that wakes a replica sooner
+	GapWait         time.Duration // before what is missing under a pushed entry is read
 	ReadBytesMax    int           // payload bytes of one journal in one read
 	ReadTimeout     time.Duration // of one statement
 	SnapshotTimeout time.Duration // of loading one snapshot's bytes
@@ -31,10 +33,11 @@ type FollowerConfig struct {
 	Log             *slog.Logger
 }
 
-// DefaultFollowerConfig polls each second.
+// DefaultFollowerConfig polls each second and fills gaps after 20 ms.
 func DefaultFollowerConfig() FollowerConfig {
 	return FollowerConfig{
 		PollEvery:       time.Second,
+		GapWait:         20 * time.Millisecond,
 		ReadBytesMax:    8 << 20,
 		ReadTimeout:     10 * time.Second,
 		SnapshotTimeout: time.Minute,
@@ -53,6 +56,9 @@ type Follower struct {
 	replicas map[JournalID]*Replica // filled before Run, then fixed
 	order    []JournalID
 	kick     chan struct{}
+	gap      chan struct{} // an entry was pushed whose predecessors are missing
+	pushers  atomic.Int64  // streams by which entries come
+	pushed   pushCounters
 	mu       struct {
 		sync.Mutex
 		next *round
@@ -69,7 +75,7 @@ type round struct {
 // NewFollower returns a Follower of no journals.
 func NewFollower(store Reader, objects Objects, cfg FollowerConfig) *Follower {
 	return &Follower{cfg: cfg, store: store, objects: objects,
-		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1)}
+		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1), gap: make(chan struct{}, 1)}
 }
 
 // Follow adds a journal. Call it before Load and Run.
@@ -125,11 +131,32 @@ func (f *Follower) restoreAll(ctx context.Context, places []SnapshotPlace) error
 func (f *Follower) Run(ctx context.Context) error {
 	tick := time.NewTicker(f.cfg.PollEvery)
 	defer tick.Stop()
+	gap := time.NewTimer(0)
+	gap.Stop()
+	defer gap.Stop()
+	open := false // gap is running
 	for {
 		journals := f.order
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-f.gap:
+			if !open {
+				open = true
+				gap.Reset(f.cfg.GapWait)
+			}
+			continue
+		case <-gap.C:
+			open = false
+			journals = f.behind()
+			if len(journals) == 0 {
+				continue
+			}
+			f.pushed.fills.Add(1)
+			if err := f.read(ctx, journals); err != nil && ctx.Err() == nil {
+				f.cfg.Log.Warn("reading what was not pushed", "err", err)
+			}
+			continue
 		case <-f.kick:
 			journals = nil
 		case <-tick.C:
@@ -235,8 +262,11 @@ func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began ti
 		err := fmt.Errorf("%w: its head is version %d, and version %d was seen: the metastore lost its tail",
 			ErrStopped, tail.Head, asked.After)
 		r.stop(err)
-		f.cfg.Log.Error("a journal has stopped", "journal", tail.Journal, "err", err)
+		f.stopped(r, err)
 		return false, nil
+	}
+	if tail.Trimmed && r.Version() > asked.After {
+		return true, nil // What was trimmed meanwhile had been folded meanwhile.
 	}
 	if tail.Trimmed {
 		places, err := f.store.Snapshots(ctx, []JournalID{tail.Journal})
@@ -249,13 +279,13 @@ func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began ti
 		return true, f.restore(ctx, places[0])
 	}
 	for _, e := range tail.Entries {
-		gap, err := r.deliver(e.Version, e.Payload)
+		gap, err := r.deliver(e.Version, e.Payload, false)
 		if gap {
 			err = fmt.Errorf("%w: the metastore returned version %d after %d", ErrStopped, e.Version, r.Version())
 			r.stop(err)
 		}
 		if err != nil {
-			f.cfg.Log.Error("a journal has stopped", "journal", tail.Journal, "err", err)
+			f.stopped(r, err)
 			return false, nil
 		}
 	}
@@ -276,9 +306,17 @@ func (f *Follower) restore(ctx context.Context, p SnapshotPlace) error {
 	if int64(len(body)) != p.Size || SnapshotHash(body) != p.Hash {
 		return fmt.Errorf("the snapshot %s is not what was written: %d bytes, hash %x", p.Object, len(body), SnapshotHash(body))
 	}
-	err = f.replicas[p.Journal].restore(p.Version, body, f.cfg.Clock())
+	r := f.replicas[p.Journal]
+	err = r.restore(p.Version, body, f.cfg.Clock())
 	if errors.Is(err, ErrStopped) {
-		f.cfg.Log.Error("a journal has stopped", "journal", p.Journal, "err", err)
+		f.stopped(r, err)
 	}
 	return err
+}
+
+// stopped says it once that a journal has stopped here.
+func (f *Follower) stopped(r *Replica, err error) {
+	if r.told.CompareAndSwap(false, true) {
+		f.cfg.Log.Error("a journal has stopped", "journal", r.id, "err", err)
+	}
 }

@@ -3,14 +3,17 @@ package metastore
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Replica is this process's in-memory state of one journal. It is advanced by
-// its Follower (what it read) and its agent's Writer (what it appended), and read by anyone.
+// its Follower (what it read, and what other agents pushed) and its agent's Writer
+// (what it appended), and read by anyone.
 type Replica struct {
-	id JournalID
-	mu struct {
+	id   JournalID
+	told atomic.Bool // that the journal has stopped
+	mu   struct {
 		sync.RWMutex
 		fold    *Fold
 		err     error         // set once the journal has stopped
@@ -18,6 +21,8 @@ type Replica struct {
 		changed chan struct{} // closed at the next change; nil while nobody waits
 		own     *ownEntry     // this agent's append in flight
 		since   Since
+		held    held // entries that came before those that precede them
+		sums    sums // of the entries folded last
 	}
 }
 
@@ -136,24 +141,51 @@ func (r *Replica) wakeLocked() {
 	}
 }
 
-// deliver folds an entry if it is the next one. gap says that entries before it are missing.
-func (r *Replica) deliver(version Version, payload []byte) (gap bool, err error) {
+// deliver folds an entry if it is the next one, and the held ones that follow it.
+// gap says that entries before it are missing; then hold keeps it for when they
+// have come, if there is room. A version that was folded with other bytes stops the journal.
+func (r *Replica) deliver(version Version, payload []byte, hold bool) (gap bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.err != nil {
 		return false, r.mu.err
 	}
 	if version <= r.mu.fold.version {
-		return false, nil
+		return false, r.repeatedLocked(version, payload)
 	}
 	if version > r.mu.fold.version+1 {
+		if hold {
+			r.mu.held.add(version, payload)
+		}
 		return true, nil
 	}
+	for payload != nil {
+		if err := r.applyLocked(version, payload); err != nil {
+			return false, err
+		}
+		version++
+		payload = r.mu.held.take(version)
+	}
+	r.wakeLocked()
+	return false, nil
+}
+
+// repeatedLocked compares an entry with what was folded at its version, as far back as that is known.
+func (r *Replica) repeatedLocked(version Version, payload []byte) error {
+	if sum, known := r.mu.sums.at(version); known && sum != entrySum(payload) {
+		r.stopLocked(fmt.Errorf("%w: version %d was seen with other bytes: the metastore lost its tail", ErrStopped, version))
+		return r.mu.err
+	}
+	return nil
+}
+
+func (r *Replica) applyLocked(version Version, payload []byte) error {
 	res, err := r.mu.fold.Apply(version, payload, r.ownsLocked)
 	if err != nil {
 		r.stopLocked(err)
-		return false, r.mu.err
+		return r.mu.err
 	}
+	r.mu.sums.put(version, entrySum(payload))
 	if !res.Void && r.ownsLocked(res.Header) {
 		r.mu.own.landed, r.mu.own.result = true, res
 	}
@@ -161,8 +193,14 @@ func (r *Replica) deliver(version Version, payload []byte) (gap bool, err error)
 		r.mu.since.Entries++
 		r.mu.since.Bytes += int64(len(payload))
 	}
-	r.wakeLocked()
-	return false, nil
+	return nil
+}
+
+// Behind tells whether entries are held until those before them have come.
+func (r *Replica) Behind() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.mu.held.entries) > 0
 }
 
 func (r *Replica) ownsLocked(h Header) bool {
@@ -201,6 +239,17 @@ func (r *Replica) restore(version Version, snapshot []byte, at time.Time) error 
 		return r.mu.err
 	}
 	r.mu.since = Since{SnapshotBytes: int64(len(snapshot)), Snapshot: version, At: at}
+	r.mu.sums = sums{}
+	r.mu.held.drop(version)
+	for next := version + 1; ; next++ {
+		payload := r.mu.held.take(next)
+		if payload == nil {
+			break
+		}
+		if err := r.applyLocked(next, payload); err != nil {
+			return err
+		}
+	}
 	r.wakeLocked()
 	return nil
 }

@@ -48,7 +48,10 @@ type Writer struct {
 	log      *slog.Logger
 	retry    RetryConfig
 	Repeated atomic.Int64 // appends sent again, for metrics
-	mu       struct {
+	// Publish is told of each append that has landed, with the versions that its parts
+	// got; it must not block. Set it before the first append; nil: nobody is told.
+	Publish func(parts []AppendPart, versions []Version)
+	mu      struct {
 		sync.Mutex
 		numbers map[JournalID]uint64
 		busy    map[JournalID]bool
@@ -178,18 +181,28 @@ func (w *Writer) fold(ctx context.Context, parts []AppendPart, versions []Versio
 	if len(versions) != len(parts) {
 		return nil, fmt.Errorf("%w: %d versions for %d parts", ErrUnknown, len(versions), len(parts))
 	}
-	var gaps []JournalID
+	if w.Publish != nil {
+		w.Publish(parts, versions)
+	}
+	return w.foldAt(ctx, parts, versions)
+}
+
+// foldAt is fold for versions of which nobody is told; 0 is one that is not known.
+func (w *Writer) foldAt(ctx context.Context, parts []AppendPart, versions []Version) (*Landed, error) {
+	var gaps []Position
 	for i, p := range parts {
 		r := w.follower.replicas[p.Journal]
-		gap, err := r.deliver(versions[i], p.Payload)
+		gap, err := r.deliver(versions[i], p.Payload, true)
 		if err != nil {
+			w.follower.stopped(r, err)
 			return nil, err
 		}
 		if gap {
-			gaps = append(gaps, p.Journal)
+			gaps = append(gaps, Position{p.Journal, versions[i]})
 		}
 	}
-	if err := w.refresh(ctx, gaps); err != nil {
+	// What other agents appended before is on its way, if they push.
+	if err := w.refresh(ctx, w.follower.await(ctx, gaps)); err != nil {
 		return nil, err
 	}
 	landed := &Landed{Parts: make([]Result, len(parts))}
@@ -239,7 +252,7 @@ func (w *Writer) lost(ctx context.Context, parts []AppendPart, lost *StrictLostE
 	if err := w.refresh(ctx, journals); err != nil {
 		return nil, err
 	}
-	return w.fold(ctx, parts, make([]Version, len(parts)))
+	return w.foldAt(ctx, parts, make([]Version, len(parts)))
 }
 
 // refresh reads until it succeeds: what is asked for has been appended.
