@@ -1,0 +1,138 @@
+package follow
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// receive shakes hands with who dialled and takes what it pushes, until the stream
+// breaks or ctx ends.
+func (m *Mesh) receive(ctx context.Context, socket net.Conn) {
+	defer context.AfterFunc(ctx, func() { socket.Close() })()
+	defer socket.Close()
+	conn := socket
+	if m.cfg.TLS != nil {
+		server := m.cfg.TLS.Clone()
+		server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, server.RootCAs
+		conn = tls.Server(socket, server)
+	}
+	if conn.SetDeadline(time.Now().Add(m.cfg.HandshakeTimeout)) != nil {
+		return
+	}
+	st, err := m.answer(conn)
+	if err != nil {
+		if ctx.Err() == nil {
+			m.cfg.Log.Warn("a stream of a peer was refused", "from", conn.RemoteAddr(), "err", err)
+		}
+		return
+	}
+	m.enter(st)
+	defer m.leave(st)
+	if err := m.take(st); err != nil && ctx.Err() == nil {
+		m.cfg.Log.Debug("a peer's stream has ended", "node", st.peer.node, "term", st.peer.term, "err", err)
+	}
+}
+
+// enter notes a stream; one that the peer had before is dead to it.
+func (m *Mesh) enter(st *stream) {
+	known := slices.ContainsFunc(m.deps.Peers(), func(p Peer) bool { return p.Term == st.peer.term })
+	if !known && m.deps.Met != nil {
+		m.deps.Met()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old := m.mu.streams[st.peer.term]; old != nil {
+		old.Close()
+	}
+	m.mu.streams[st.peer.term] = st.conn
+	m.deps.Sink.Pusher(1)
+}
+
+func (m *Mesh) leave(st *stream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.streams[st.peer.term] == st.conn {
+		delete(m.mu.streams, st.peer.term)
+	}
+	m.deps.Sink.Pusher(-1)
+}
+
+// take hands what the peer pushes to the sink, and answers its pings. It tells the
+// peer first what is wanted, and again at a ping once that has changed.
+func (m *Mesh) take(st *stream) error {
+	told := m.wants()
+	buf := endFrame(appendWants(beginFrame(nil, kindWants), told), 0, st.out)
+	for {
+		if len(buf) > 0 {
+			if err := st.conn.SetWriteDeadline(time.Now().Add(m.cfg.WriteTimeout)); err != nil {
+				return err
+			}
+			if _, err := st.conn.Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+		if err := st.conn.SetReadDeadline(time.Now().Add(m.cfg.PingEvery + m.cfg.SilenceMax)); err != nil {
+			return err
+		}
+		kind, body, err := readFrame(st.in, frameBytesMax, st.inc)
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case kindPing:
+			if now := m.wants(); now.all != told.all || !maps.Equal(now.journals, told.journals) {
+				told = now
+				buf = endFrame(appendWants(beginFrame(buf, kindWants), told), len(buf), st.out)
+			}
+			buf = endFrame(beginFrame(buf, kindPong), len(buf), st.out)
+		case kindEntries:
+			if err := m.takeEntries(st, body); err != nil {
+				return err
+			}
+		default: // Of a later release.
+		}
+	}
+}
+
+// takeEntries hands a frame's entries to the sink. Each is of the peer's own term:
+// an agent pushes what it has appended itself.
+func (m *Mesh) takeEntries(st *stream, body []byte) error {
+	d := metastore.Decoder{Rest: body}
+	for len(d.Rest) > 0 {
+		e := nextEntry(&d)
+		if d.Err != nil {
+			return fmt.Errorf("a frame of entries: %w", d.Err)
+		}
+		h, _, err := metastore.ParseEntry(e.payload)
+		if err != nil {
+			return fmt.Errorf("version %d of %v: %w", e.version, e.journal, err)
+		}
+		if h.Term != st.peer.term || e.version == 0 {
+			return fmt.Errorf("version %d of %v is of term %d", e.version, e.journal, h.Term)
+		}
+		m.n.received.Add(1)
+		// A copy: what is held of it must not hold the whole frame.
+		m.deps.Sink.Receive(e.journal, e.version, bytes.Clone(e.payload))
+	}
+	return nil
+}
+
+func (m *Mesh) wants() wants {
+	if m.deps.Wanted == nil {
+		return wants{all: true}
+	}
+	w := wants{journals: map[metastore.JournalID]bool{}}
+	for _, j := range m.deps.Wanted() {
+		w.journals[j] = true
+	}
+	return w
+}

@@ -1,0 +1,255 @@
+package follow
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// entry is a journal's entry on its way to a peer.
+type entry struct {
+	journal metastore.JournalID
+	version metastore.Version
+	payload []byte
+}
+
+// entryOverhead is what an entry costs in a queue beside its payload, in bytes.
+const entryOverhead = 64
+
+// sender pushes to one peer.
+type sender struct {
+	mesh   *Mesh
+	peer   Peer
+	stop   func()
+	wake   chan struct{}
+	heard  atomic.Int64 // when the peer last answered, ns since 1970; 0: no stream
+	silent bool         // run's: the last try failed and that was told
+	mu     struct {
+		sync.Mutex
+		up    bool // a stream is there; otherwise what is pushed is let go
+		wants wants
+		queue []entry
+		bytes int
+	}
+}
+
+// push queues entries. A queue that is full is dropped: what is in it is older than
+// what the peer reads from the store by itself.
+func (s *sender) push(parts []metastore.AppendPart, versions []metastore.Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.mu.up {
+		return
+	}
+	for i, p := range parts {
+		if !s.mu.wants.has(p.Journal) {
+			continue
+		}
+		n := len(p.Payload) + entryOverhead
+		if s.mu.bytes+n > s.mesh.cfg.QueueBytesMax {
+			s.mesh.n.dropped.Add(int64(len(s.mu.queue)))
+			s.mu.queue, s.mu.bytes = nil, 0
+		}
+		s.mu.queue = append(s.mu.queue, entry{p.Journal, versions[i], p.Payload})
+		s.mu.bytes += n
+	}
+	if len(s.mu.queue) > 0 {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *sender) take() []entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queue := s.mu.queue
+	s.mu.queue, s.mu.bytes = nil, 0
+	return queue
+}
+
+func (s *sender) setUp(up bool, w wants) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.up, s.mu.wants = up, w
+	if !up {
+		s.mu.queue, s.mu.bytes = nil, 0
+	}
+}
+
+func (s *sender) reachable() bool {
+	heard := s.heard.Load()
+	return heard != 0 && s.mesh.cfg.Clock().UnixNano()-heard <= int64(s.mesh.cfg.SilenceMax)
+}
+
+// run keeps a stream to the peer until ctx ends.
+func (s *sender) run(ctx context.Context) {
+	cfg := &s.mesh.cfg
+	pause := cfg.RedialFirst
+	for ctx.Err() == nil {
+		began := cfg.Clock()
+		err := s.stream(ctx)
+		s.heard.Store(0)
+		s.setUp(false, wants{})
+		if ctx.Err() != nil {
+			return
+		}
+		s.mesh.n.ended.Add(1)
+		if !s.silent {
+			s.silent = true
+			cfg.Log.Warn("a peer is out of reach", "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr, "err", err)
+		}
+		if cfg.Clock().Sub(began) > cfg.RedialMax {
+			pause = cfg.RedialFirst
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+		pause = min(2*pause, cfg.RedialMax)
+	}
+}
+
+// connect dials the peer and shakes hands.
+func (s *sender) connect(ctx context.Context) (*stream, error) {
+	cfg := &s.mesh.cfg
+	if err := cfg.CheckAddress(s.peer.Addr); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.HandshakeTimeout)
+	defer cancel()
+	socket, err := s.mesh.deps.Dial(ctx, s.peer.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { socket.Close() })()
+	conn := socket
+	if cfg.TLS != nil {
+		host, _, err := net.SplitHostPort(s.peer.Addr)
+		if err != nil {
+			socket.Close()
+			return nil, fmt.Errorf("the peer address %q is not host:port", s.peer.Addr)
+		}
+		client := cfg.TLS.Clone()
+		client.ServerName = host
+		conn = tls.Client(socket, client)
+	}
+	st, err := s.mesh.shake(conn, s.peer)
+	if err != nil {
+		socket.Close()
+		return nil, fmt.Errorf("shake hands: %w", err)
+	}
+	return st, nil
+}
+
+// stream connects, and sends until the stream breaks or ctx ends.
+func (s *sender) stream(ctx context.Context) error {
+	st, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	defer func() {
+		cancel(nil)
+		st.conn.Close()
+		<-done
+	}()
+	go func() {
+		defer close(done)
+		cancel(s.listen(st))
+	}()
+	defer context.AfterFunc(ctx, func() { st.conn.Close() })()
+	ping := time.NewTicker(s.mesh.cfg.PingEvery)
+	defer ping.Stop()
+	var buf []byte
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ping.C:
+			buf = endFrame(beginFrame(buf[:0], kindPing), 0, st.out)
+			if err := s.write(st, buf); err != nil {
+				return err
+			}
+		case <-s.wake:
+			if buf, err = s.send(st, s.take(), buf); err != nil {
+				return err
+			}
+		}
+		if cap(buf) > frameBytesMax {
+			buf = nil
+		}
+	}
+}
+
+// send writes entries in as few frames as their sizes allow.
+func (s *sender) send(st *stream, entries []entry, buf []byte) ([]byte, error) {
+	for len(entries) > 0 {
+		buf = beginFrame(buf[:0], kindEntries)
+		sent := 0
+		for len(entries) > 0 && (sent == 0 || len(buf)+len(entries[0].payload) <= frameBytesFull) {
+			buf = appendEntry(buf, entries[0])
+			entries = entries[1:]
+			sent++
+		}
+		buf = endFrame(buf, 0, st.out)
+		if err := s.write(st, buf); err != nil {
+			return buf, err
+		}
+		s.mesh.n.entries.Add(int64(sent))
+		s.mesh.n.bytes.Add(int64(len(buf)))
+	}
+	return buf, nil
+}
+
+func (s *sender) write(st *stream, frame []byte) error {
+	if err := st.conn.SetWriteDeadline(time.Now().Add(s.mesh.cfg.WriteTimeout)); err != nil {
+		return err
+	}
+	if _, err := st.conn.Write(frame); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// listen takes what the peer answers until the stream breaks. A peer that is silent
+// for longer than SilenceMax breaks it.
+func (s *sender) listen(st *stream) error {
+	in := bufio.NewReader(st.in)
+	for {
+		if err := st.conn.SetReadDeadline(time.Now().Add(s.mesh.cfg.SilenceMax)); err != nil {
+			return err
+		}
+		kind, body, err := readFrame(in, frameBytesMax, st.inc)
+		if err != nil {
+			return fmt.Errorf("hear from the peer: %w", err)
+		}
+		switch kind {
+		case kindWants:
+			w, err := readWants(body)
+			if err != nil {
+				return err
+			}
+			s.setUp(true, w)
+			if s.heard.Load() == 0 {
+				s.silent = false
+				s.mesh.cfg.Log.Info("a peer is reachable", "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr)
+			}
+		case kindPong:
+		default: // Of a later release.
+		}
+		s.heard.Store(s.mesh.cfg.Clock().UnixNano())
+	}
+}
