@@ -54,7 +54,7 @@ func (t *term) expireShard(ctx context.Context, i int, silence time.Duration) er
 		}
 		d := metastore.Draft{Journal: r.ID()}
 		for _, e := range found {
-			d.Effects = shard.AppendForget(d.Effects, shard.Forget{Partition: e.Partition, Producer: e.Producer, Epoch: e.State.Epoch, Last: e.State.Last})
+			d.Effects = shard.AppendForget(d.Effects, e.Forget())
 		}
 		if _, err := t.writer.Append(ctx, []metastore.Draft{d}); err != nil {
 			return fmt.Errorf("append to %v: %w", r.ID(), err)

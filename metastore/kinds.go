@@ -30,7 +30,7 @@ const (
 	EffectFence            EffectKind = 35
 	EffectForgetProducer   EffectKind = 36
 	EffectLogStart         EffectKind = 37
-	EffectMarker           EffectKind = 38 // reserved: transactions
+	EffectMarker           EffectKind = 38 // ends a transaction in partitions
 	EffectSwap             EffectKind = 39 // reserved: compaction
 	EffectInlineBatches    EffectKind = 40 // reserved: extents whose place is the entry
 
@@ -77,6 +77,8 @@ func (k EffectKind) String() string {
 		return "forget-producer"
 	case EffectLogStart:
 		return "log-start"
+	case EffectMarker:
+		return "marker"
 	case EffectGroupGeneration:
 		return "group-generation"
 	case EffectOffsetsCommitted:

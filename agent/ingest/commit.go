@@ -267,6 +267,7 @@ func (it *item) flushBatch() shard.FlushBatch {
 		ProducerID:    h.ProducerID,
 		Epoch:         h.ProducerEpoch,
 		BaseSequence:  h.BaseSequence,
+		Transaction:   it.Transaction,
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *committer) judge(ctx context.Context, key producerKey, it *item, r *met
 	res := Result{BaseOffset: -1, LogAppendTime: -1, LogStart: -1}
 	var j shard.Judgement
 	metastore.View(r, func(s *shard.State) {
-		j = s.Judge(it.Partition, it.Header.ProducerID, it.Header.ProducerEpoch, it.first, it.last)
+		j = s.Judge(it.Partition, it.Header.ProducerID, it.Header.ProducerEpoch, it.first, it.last, it.Transaction)
 		res.LogStart, _, _, _ = s.Bounds(it.Partition)
 	})
 	switch j.Verdict {

@@ -37,7 +37,10 @@ type Batch struct {
 	Topic     [16]byte
 	Shard     int
 	Header    batch.Header
-	Bytes     []byte // checked; read until the submission is answered
+	// Transaction is the number of the producer's transaction, to which the partition is
+	// known to have been added (GUARDS 14); shard.NoTransaction outside of one.
+	Transaction uint64
+	Bytes       []byte // checked; read until the submission is answered
 }
 
 // Result is what became of a batch.
@@ -63,7 +66,7 @@ type Config struct {
 }
 
 // entryBatchBytesMax bounds one batch's share of an entry, in bytes.
-const entryBatchBytesMax = 72
+const entryBatchBytesMax = 84
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {

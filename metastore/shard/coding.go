@@ -80,8 +80,8 @@ func decodeLast(d *metastore.Decoder) int32 {
 
 // holds tells whether a producer, nil when unknown, is as expected.
 func (e Expected) holds(p *producer) bool {
-	if p == nil || e.Unknown {
-		return p == nil && e.Unknown
+	if known := p != nil && p.known; !known || e.Unknown {
+		return !known && e.Unknown
 	}
 	return p.epoch == e.Epoch && p.last == e.Last
 }

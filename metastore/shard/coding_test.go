@@ -46,37 +46,80 @@ func goldenEntries() [][]byte {
 			AppendOpened(nil, Opened{Topic: 5, ID: [16]byte{0xa1, 15: 0x0a}, First: 3, Stride: 64, Count: 3}),
 			AppendOpened(nil, Opened{Topic: 300, ID: [16]byte{0xb2, 15: 0x0b}, First: 0, Count: 1})),
 		entry(1, 2, AppendFlush(nil, 1, []FlushBatch{
-			{p(5, 3), 64, 1000, 10, 1_700_000_000_100, false, 4711, 0, 0},
-			{p(5, 3), 1064, 2000, 20, 1_700_000_000_090, false, 4711, 0, 10},
-			{p(5, 67), 3064, 500, 5, 1_700_000_000_200, true, 4712, 3, 0},
-			{p(300, 0), 3600, 61, 1, -1, false, NoProducer, 0, 0},
-			{p(301, 0), 3661, 61, 1, 1_700_000_000_200, false, NoProducer, 0, 0},
+			{p(5, 3), 64, 1000, 10, 1_700_000_000_100, false, 4711, 0, 0, 0},
+			{p(5, 3), 1064, 2000, 20, 1_700_000_000_090, false, 4711, 0, 10, 0},
+			{p(5, 67), 3064, 500, 5, 1_700_000_000_200, true, 4712, 3, 0, 0},
+			{p(300, 0), 3600, 61, 1, -1, false, NoProducer, 0, 0, 0},
+			{p(301, 0), 3661, 61, 1, 1_700_000_000_200, false, NoProducer, 0, 0, 0},
 		})),
 		entry(2, 1, AppendFlush(nil, 9, []FlushBatch{
-			{p(5, 3), 64, 100, 5, 1_700_000_000_300, false, 4711, 0, 30},
-			{p(5, 3), 164, 100, 5, 1_700_000_000_300, false, 4711, 0, 30}, // void
-			{p(5, 3), 264, 100, 5, 1_700_000_000_300, false, 4711, 0, 35},
-			{p(5, 67), 364, 1 << 20, math.MaxInt32, 1_700_000_000_300, true, 4712, 3, 5},
-			{p(5, 67), 364 + 1<<20, 100, 20, 1_700_000_000_400, false, 4712, 3, 4},
-		}), AppendFlush(nil, 10, []FlushBatch{{p(5, 131), 0, 100, 1, 1_700_000_000_500, false, 1, math.MaxInt16, 0}})),
+			{p(5, 3), 64, 100, 5, 1_700_000_000_300, false, 4711, 0, 30, 0},
+			{p(5, 3), 164, 100, 5, 1_700_000_000_300, false, 4711, 0, 30, 0}, // void
+			{p(5, 3), 264, 100, 5, 1_700_000_000_300, false, 4711, 0, 35, 0},
+			{p(5, 67), 364, 1 << 20, math.MaxInt32, 1_700_000_000_300, true, 4712, 3, 5, 0},
+			{p(5, 67), 364 + 1<<20, 100, 20, 1_700_000_000_400, false, 4712, 3, 4, 0},
+		}), AppendFlush(nil, 10, []FlushBatch{{p(5, 131), 0, 100, 1, 1_700_000_000_500, false, 1, math.MaxInt16, 0, 0}})),
 		entry(1, 2, AppendLogStart(nil, p(5, 3), 40)), // void: a repeat
 		entry(2, 2,
 			AppendFence(nil, Fence{p(5, 67), 4712, 3, Expected{Epoch: 3, Last: 23}}),
 			AppendFence(nil, Fence{p(5, 67), 4712, 3, Expected{Epoch: 3, Last: 3}}), // void
 			AppendFence(nil, Fence{p(5, 131), 800_000, 1, Expected{Unknown: true}}),
 			AppendLogStart(nil, p(5, 3), 31),
-			AppendForget(nil, Forget{p(5, 131), 1, math.MaxInt16, 0})),
+			AppendForget(nil, Forget{Partition: p(5, 131), Producer: 1, Epoch: math.MaxInt16})),
 		entry(1, 3, AppendClosed(nil, 300), metastore.AppendTermEnded(nil, 2)),
+	}
+}
+
+// goldenTransactions is a history with every effect and flag of transactions.
+func goldenTransactions() [][]byte {
+	p := func(topic uint64, index int32) PartitionID { return PartitionID{topic, index} }
+	entry := func(number uint64, effects ...[]byte) []byte {
+		return append(metastore.AppendHeader(nil, metastore.Header{Term: 1, Number: number, Time: 1_700_000_000_000 + int64(number)}), bytes.Join(effects, nil)...)
+	}
+	marker := func(producer int64, x uint64, commit bool, partitions ...PartitionID) []byte {
+		return AppendMarker(nil, Marker{producer, x, 3, commit, 77, 1_700_000_000_400, partitions})
+	}
+	return [][]byte{
+		entry(1, AppendOpened(nil, Opened{Topic: 5, ID: [16]byte{0xa1, 15: 0x0a}, First: 3, Stride: 64, Count: 2})),
+		entry(2, AppendFlush(nil, 1, []FlushBatch{
+			{p(5, 3), 64, 1000, 10, 1_700_000_000_100, false, 4711, 2, 0, 1000},
+			{p(5, 3), 1064, 2000, 20, 1_700_000_000_090, false, 4711, 2, 10, 1000},
+			{p(5, 3), 3064, 100, 1, 1_700_000_000_090, false, 4712, 0, 0, 998},
+			{p(5, 67), 3164, 500, 5, 1_700_000_000_200, true, 4713, 0, 0, 1 << 40},
+		})),
+		entry(3, marker(4711, 1000, false, p(5, 3), p(5, 67), p(6, 0)), marker(4711, 1000, true, p(5, 3))), // the second is void
+		entry(4,
+			AppendFlush(nil, 2, []FlushBatch{
+				{p(5, 3), 64, 100, 10, 1_700_000_000_300, false, 4711, 2, 30, 1000}, // void: it has ended
+				{p(5, 3), 164, 100, 10, 1_700_000_000_300, false, 4711, 3, 0, 1001},
+			}),
+			marker(4713, 1<<40, true, p(5, 67)),
+			AppendForget(nil, Forget{Partition: p(5, 67), Producer: 4713, Last: 4}), // void: it expects no transaction
+			AppendForget(nil, Forget{Partition: p(5, 67), Producer: 4713, Last: 4, Ended: 1 << 40})),
+		entry(5, marker(4712, 998, false, p(5, 3)), marker(4714, 7, true, p(5, 3))),
+		entry(6, AppendForget(nil, Expired{Partition: p(5, 3), Producer: 4714, Ended: 7}.Forget())),
 	}
 }
 
 // TestGolden holds the bytes of entries and snapshots, and what they mean: entries
 // that were written once fold the same for ever.
 func TestGolden(t *testing.T) {
+	for _, c := range []struct {
+		entries, snapshot string
+		history           [][]byte
+	}{
+		{"entries.txt", "snapshot.txt", goldenEntries()},
+		{"transactions.txt", "transactions-snapshot.txt", goldenTransactions()},
+	} {
+		t.Run(c.entries, func(t *testing.T) { checkGolden(t, c.history, c.entries, c.snapshot) })
+	}
+}
+
+func checkGolden(t *testing.T, history [][]byte, entriesFile, snapshotFile string) {
 	state := New()
 	fold := metastore.NewFold(state)
 	var text bytes.Buffer
-	for i, e := range goldenEntries() {
+	for i, e := range history {
 		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
 		h, effects, err := metastore.ParseEntry(e)
 		if err != nil {
@@ -106,7 +149,7 @@ func TestGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "void=%t outcomes=%v\n\n", res.Void, res.Outcomes)
 	}
-	golden(t, "entries.txt", text.String())
+	golden(t, entriesFile, text.String())
 
 	text.Reset()
 	snapshot := state.AppendSnapshot(nil)
@@ -114,7 +157,7 @@ func TestGolden(t *testing.T) {
 	if err := state.Dump(&text); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "snapshot.txt", text.String())
+	golden(t, snapshotFile, text.String())
 
 	var again bytes.Buffer
 	restored := New()
@@ -168,6 +211,7 @@ func TestFlush_AnyBatches(t *testing.T) {
 			}
 			if rnd.IntN(3) > 0 {
 				b.ProducerID, b.Epoch, b.BaseSequence = pick(rnd, rnd.Int64(), rnd.Int64N(5)), int16(rnd.IntN(1<<15)), rnd.Int32()
+				b.Transaction = pick(rnd, NoTransaction, rnd.Uint64(), 1+rnd.Uint64N(5))
 			}
 			batches[i] = b
 		}

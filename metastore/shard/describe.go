@@ -20,7 +20,14 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		text = fmt.Sprintf("fence partition=%v producer=%d epoch=%d expects %v", f.Partition, f.Producer, f.Epoch, f.Expect)
 	case metastore.EffectForgetProducer:
 		f := decodeForget(&d)
-		text = fmt.Sprintf("forget-producer partition=%v producer=%d expects %v", f.Partition, f.Producer, Expected{Epoch: f.Epoch, Last: f.Last})
+		text = fmt.Sprintf("forget-producer partition=%v producer=%d expects %v", f.Partition, f.Producer, f.expect())
+		if f.Ended != NoTransaction {
+			text += fmt.Sprintf(" ended=%d", f.Ended)
+		}
+	case metastore.EffectMarker:
+		m := decodeMarker(&d)
+		text = fmt.Sprintf("marker producer=%d transaction=%d epoch=%d commit=%t coordinator-epoch=%d timestamp=%d partitions=%v",
+			m.Producer, m.Transaction, m.Epoch, m.Commit, m.CoordinatorEpoch, m.Timestamp, m.Partitions)
 	case metastore.EffectLogStart:
 		l := decodeLogStart(&d)
 		text = fmt.Sprintf("log-start partition=%v offset=%d", l.partition, l.offset)
@@ -61,6 +68,9 @@ func describeFlush(d *metastore.Decoder) string {
 		if b.ProducerID >= 0 {
 			fmt.Fprintf(&w, " producer=%d epoch=%d sequence=%d", b.ProducerID, b.Epoch, b.BaseSequence)
 		}
+		if b.Transaction != NoTransaction {
+			fmt.Fprintf(&w, " transaction=%d", b.Transaction)
+		}
 	}
 	return w.String()
 }
@@ -74,15 +84,30 @@ func (s *State) Dump(w io.Writer) error {
 			fmt.Fprintf(&b, "  partition %v log-start=%d high-watermark=%d\n", p.id, p.logStart, p.highWatermark)
 			for i := range p.extents {
 				e := p.extents.at(i, p.highWatermark)
+				if m := e.Marker; e.IsMarker() {
+					fmt.Fprintf(&b, "    marker offset=%d timestamp=%d producer=%d epoch=%d commit=%t coordinator-epoch=%d\n",
+						e.BaseOffset, e.MaxTimestamp, m.ProducerID, m.Epoch, m.Commit, m.CoordinatorEpoch)
+					continue
+				}
 				fmt.Fprintf(&b, "    extent offsets=%d..%d max-timestamp=%d segment=%d/%d position=%d length=%d\n",
 					e.BaseOffset, e.End()-1, e.MaxTimestamp, e.Segment.Term, e.Segment.Number, e.Position, e.Length)
 			}
 			for _, slot := range p.producers {
 				x := slot.state
-				fmt.Fprintf(&b, "    producer %d epoch=%d last=%d closed=%t touched=%d\n", slot.id, x.epoch, x.last, x.closed, x.touched)
+				if x.known {
+					fmt.Fprintf(&b, "    producer %d epoch=%d last=%d closed=%t touched=%d\n", slot.id, x.epoch, x.last, x.closed, x.touched)
+				} else {
+					fmt.Fprintf(&b, "    producer %d unknown touched=%d\n", slot.id, x.touched)
+				}
+				if t := x.transactions; t != nil {
+					fmt.Fprintf(&b, "      transactions ended=%d open=%d first=%d coordinator-epoch=%d\n", t.ended, t.open, t.first, t.coordinator)
+				}
 				for _, e := range x.window[:x.batches] {
 					fmt.Fprintf(&b, "      epoch=%d sequences=%d..%d base=%d log-append-time=%d\n", x.windowEpoch, e.first, e.last, e.base, e.logAppendTime)
 				}
+			}
+			for _, a := range p.aborted {
+				fmt.Fprintf(&b, "    aborted producer=%d offsets=%d..%d stable=%d\n", a.producer, a.first, a.last, a.stable)
 			}
 		}
 	}

@@ -4,18 +4,44 @@ import (
 	"math"
 	"sort"
 
+	wirebatch "github.com/wadi-io/wadi/wire/batch"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
 // Extent is one partition's contiguous bytes in a segment: one or more whole
-// batches, whose offsets are contiguous as well.
+// batches, whose offsets are contiguous as well. Or it is a marker, one offset without bytes,
+// whose control batch is made when it is read.
 type Extent struct {
 	BaseOffset   int64
 	Records      int32 // offsets covered
 	MaxTimestamp int64 // the largest of its batches', ms
 	Segment      segment.ID
 	Position     int64 // bytes from the begin of the segment
-	Length       int64 // bytes
+	Length       int64 // bytes; 0: it is a marker
+	Marker       MarkerAt
+}
+
+// IsMarker tells whether the extent is a marker. It has no segment then.
+func (e Extent) IsMarker() bool { return e.Length == 0 }
+
+// Bytes returns how many bytes a reader gets of the extent.
+func (e Extent) Bytes() int64 {
+	if e.IsMarker() {
+		return wirebatch.ControlSize
+	}
+	return e.Length
+}
+
+// AppendControl appends the control batch of a marker, the same bytes for ever.
+func (e Extent) AppendControl(dst []byte) []byte {
+	return wirebatch.AppendControl(dst, wirebatch.Control{
+		BaseOffset:       e.BaseOffset,
+		Timestamp:        e.MaxTimestamp,
+		ProducerID:       e.Marker.ProducerID,
+		ProducerEpoch:    e.Marker.Epoch,
+		CoordinatorEpoch: e.Marker.CoordinatorEpoch,
+		Commit:           e.Marker.Commit,
+	})
 }
 
 // End returns the offset after the last one covered.
@@ -24,7 +50,8 @@ func (e Extent) End() int64 { return e.BaseOffset + int64(e.Records) }
 // segmentBytesMax bounds a segment: positions and lengths are kept in 32 bits.
 const segmentBytesMax = math.MaxUint32
 
-// extent is an Extent as it is kept: 48 bytes. It ends where the next one begins.
+// extent is an Extent as it is kept: 48 bytes. It ends where the next one begins. Of a
+// marker see markerExtent.
 type extent struct {
 	base         int64
 	maxTimestamp int64
@@ -43,7 +70,7 @@ func (x *extents) add(e extent, end int64) {
 	if n := len(*x); n > 0 {
 		last := &(*x)[n-1]
 		e.highest = max(last.highest, e.maxTimestamp)
-		if last.term == e.term && last.number == e.number &&
+		if !last.isMarker() && !e.isMarker() && last.term == e.term && last.number == e.number &&
 			uint64(last.position)+uint64(last.length) == uint64(e.position) &&
 			end-last.base <= math.MaxInt32 {
 			last.length += e.length
@@ -110,6 +137,9 @@ func (x extents) at(i int, highWatermark int64) Extent {
 	end := highWatermark
 	if i+1 < len(x) {
 		end = x[i+1].base
+	}
+	if e.isMarker() {
+		return Extent{BaseOffset: e.base, Records: 1, MaxTimestamp: e.maxTimestamp, Marker: e.marker()}
 	}
 	return Extent{
 		BaseOffset:   e.base,

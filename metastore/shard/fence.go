@@ -45,9 +45,9 @@ func (s *State) applyFence(at metastore.At, d *metastore.Decoder) bool {
 	if !f.Expect.holds(state) {
 		return false
 	}
-	if state == nil {
+	if state == nil || !state.known {
 		state = p.ensureProducer(f.Producer)
-		state.epoch = f.Epoch
+		state.known, state.epoch = true, f.Epoch
 	}
 	if f.Epoch > state.epoch {
 		state.epoch, state.last = f.Epoch, noSequence

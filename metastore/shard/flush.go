@@ -19,6 +19,7 @@ type FlushBatch struct {
 	ProducerID    int64 // -1 for none; then epoch and sequence are not kept
 	Epoch         int16
 	BaseSequence  int32
+	Transaction   uint64 // number of the producer's transaction; NoTransaction outside of one
 }
 
 // Check returns an error for a batch that can't be coded. Who builds a flush asks
@@ -33,6 +34,8 @@ func (b *FlushBatch) Check() error {
 		return fmt.Errorf("%d offsets", b.Offsets)
 	case b.ProducerID >= 0 && (b.Epoch < 0 || b.BaseSequence < 0):
 		return fmt.Errorf("epoch %d, sequence %d", b.Epoch, b.BaseSequence)
+	case b.ProducerID < 0 && b.Transaction != NoTransaction:
+		return fmt.Errorf("transaction %d without a producer", b.Transaction)
 	}
 	return nil
 }
@@ -53,6 +56,7 @@ type BatchOutcome struct {
 //	offsets
 //	max timestamp − the one before, zigzag
 //	[producer − the one before, zigzag, [epoch], base sequence] if flagProducer (and flagEpoch)
+//	[transaction − the one before, zigzag] if flagTransaction, only with flagProducer
 //
 // Differences wrap, so that any order of batches can be coded; the one by
 // partition and position is short. Persisted; never renumber.
@@ -63,7 +67,7 @@ const (
 	flagLogAppendTime = 1 << 3
 	flagProducer      = 1 << 4
 	flagEpoch         = 1 << 5
-	flagTransaction   = 1 << 6 // reserved: a transaction's number follows
+	flagTransaction   = 1 << 6
 	flagReserved      = 1 << 7
 )
 
@@ -112,8 +116,9 @@ func appendBatch(dst []byte, before, b *FlushBatch) []byte {
 	if b.LogAppendTime {
 		flags |= flagLogAppendTime
 	}
-	producerBefore := before.ProducerID
+	producerBefore, transactionBefore := before.ProducerID, before.Transaction
 	*before = *b
+	before.Transaction = transactionBefore
 	if b.ProducerID < 0 {
 		before.ProducerID = producerBefore
 	} else {
@@ -124,6 +129,11 @@ func appendBatch(dst []byte, before, b *FlushBatch) []byte {
 			dst = appendUint(dst, b.Epoch)
 		}
 		dst = appendUint(dst, b.BaseSequence)
+		if b.Transaction != NoTransaction {
+			flags |= flagTransaction
+			dst = binary.AppendVarint(dst, int64(b.Transaction-transactionBefore))
+			before.Transaction = b.Transaction
+		}
 	}
 	dst[at] = flags
 	return dst
@@ -135,8 +145,9 @@ type flushReader struct {
 	segment uint64
 	count   int
 
-	batch      FlushBatch // the last one read
-	producerID int64      // the last one coded
+	batch       FlushBatch // the last one read
+	producerID  int64      // the last one coded
+	transaction uint64     // the last one coded
 }
 
 func readFlush(d *metastore.Decoder) flushReader {
@@ -151,10 +162,7 @@ func (r *flushReader) next() error {
 		return d.Err
 	}
 	f := flags[0]
-	switch {
-	case f&flagTransaction != 0:
-		d.Fail("a batch of a transaction, which this version can't fold")
-	case f&flagReserved != 0 || f&(flagTopic|flagIndex) == flagTopic|flagIndex || f&(flagProducer|flagEpoch) == flagEpoch:
+	if f&flagReserved != 0 || f&(flagTopic|flagIndex) == flagTopic|flagIndex || f&flagProducer == 0 && f&(flagEpoch|flagTransaction) != 0 {
 		d.Fail("batch flags")
 	}
 	switch {
@@ -181,7 +189,7 @@ func (r *flushReader) next() error {
 	}
 	b.MaxTimestamp += d.Varint()
 	b.LogAppendTime = f&flagLogAppendTime != 0
-	b.ProducerID, b.Epoch, b.BaseSequence = NoProducer, 0, 0
+	b.ProducerID, b.Epoch, b.BaseSequence, b.Transaction = NoProducer, 0, 0, NoTransaction
 	if f&flagProducer != 0 {
 		r.producerID += d.Varint()
 		b.ProducerID = r.producerID
@@ -192,6 +200,12 @@ func (r *flushReader) next() error {
 			b.Epoch = int16(decodeUint(d, math.MaxInt16, "epoch"))
 		}
 		b.BaseSequence = int32(decodeUint(d, math.MaxInt32, "sequence"))
+		if f&flagTransaction != 0 {
+			r.transaction += uint64(d.Varint())
+			if b.Transaction = r.transaction; b.Transaction == NoTransaction {
+				d.Fail("transaction out of range")
+			}
+		}
 	}
 	return d.Err
 }
@@ -258,8 +272,11 @@ func (p *partition) take(at metastore.At, segmentNumber uint64, b *FlushBatch) (
 	}
 	if b.ProducerID >= 0 {
 		state := p.producer(b.ProducerID)
-		if !Accept(state.public(), b.Epoch, b.BaseSequence) {
+		if !Accept(state.public(), b.Epoch, b.BaseSequence) || b.Transaction != NoTransaction && b.Transaction <= state.ended() {
 			return 0, false, nil
+		}
+		if open := state.open(); b.Transaction != NoTransaction && open != NoTransaction && open != b.Transaction {
+			return 0, false, fmt.Errorf("partition %v: a batch of transaction %d of producer %d while %d is open: a bug", p.id, b.Transaction, b.ProducerID, open)
 		}
 		if state == nil {
 			state = p.ensureProducer(b.ProducerID)
@@ -269,6 +286,9 @@ func (p *partition) take(at metastore.At, segmentNumber uint64, b *FlushBatch) (
 			w.logAppendTime = b.MaxTimestamp
 		}
 		state.stood(b.Epoch, w, at.Time)
+		if b.Transaction != NoTransaction && state.open() == NoTransaction {
+			p.begin(b.ProducerID, state.transactional(), b.Transaction, base)
+		}
 	}
 	p.extents.add(extent{
 		base:         base,

@@ -3,6 +3,7 @@ package shard
 import (
 	"bytes"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
@@ -20,12 +21,12 @@ func bytesAllocated(f func()) uint64 {
 // The memory that an input may ask for: a factor of its size, and what one opening may take.
 const (
 	memoryFactorMax = 200
-	memoryBytesMax  = partitionsMax*(80+8+8+8) + 4<<20
+	memoryBytesMax  = partitionsMax*(128+8+8+8) + 4<<20
 )
 
 // FuzzApply folds any effects onto a state; what it comes to can be taken up from a snapshot.
 func FuzzApply(f *testing.F) {
-	for _, e := range goldenEntries() {
+	for _, e := range slices.Concat(goldenEntries(), goldenTransactions()) {
 		_, effects, err := metastore.ParseEntry(e)
 		for err == nil {
 			var kind metastore.EffectKind
@@ -40,7 +41,7 @@ func FuzzApply(f *testing.F) {
 	snapshot := func(s *State) []byte { return s.AppendSnapshot(nil) }
 	base := New()
 	fold := metastore.NewFold(base)
-	for i, e := range goldenEntries()[:3] {
+	for i, e := range goldenTransactions()[:3] {
 		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
 			f.Fatal(err)
 		}
@@ -84,6 +85,12 @@ func FuzzFlush(f *testing.F) {
 	}
 	_, body, _, _ := effects.Next()
 	f.Add(body)
+	_, effects, err = metastore.ParseEntry(goldenTransactions()[1])
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, body, _, _ = effects.Next()
+	f.Add(body)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d := metastore.Decoder{Rest: body}
 		r := readFlush(&d)
@@ -111,15 +118,17 @@ func FuzzFlush(f *testing.F) {
 
 // FuzzRestore takes any bytes for a snapshot; one that is taken has one coding.
 func FuzzRestore(f *testing.F) {
-	for i := range len(goldenEntries()) {
-		s := New()
-		fold := metastore.NewFold(s)
-		for v, e := range goldenEntries()[:i+1] {
-			if _, err := fold.Apply(metastore.Version(v+1), e, nil); err != nil {
-				f.Fatal(err)
+	for _, history := range [][][]byte{goldenEntries(), goldenTransactions()} {
+		for i := range history {
+			s := New()
+			fold := metastore.NewFold(s)
+			for v, e := range history[:i+1] {
+				if _, err := fold.Apply(metastore.Version(v+1), e, nil); err != nil {
+					f.Fatal(err)
+				}
 			}
+			f.Add(s.AppendSnapshot(nil))
 		}
-		f.Add(s.AppendSnapshot(nil))
 	}
 	f.Fuzz(func(t *testing.T, snapshot []byte) {
 		s := New()
@@ -133,6 +142,8 @@ func FuzzRestore(f *testing.F) {
 		}
 		for _, p := range s.Partitions() {
 			start, end, _, _ := s.Bounds(p)
+			s.Aborted(p, start, end, nil)
+			s.OpenTransactions(p, 10)
 			s.Plan(p, start, 1<<20, nil)
 			s.FirstSince(p, 0)
 			s.FirstSinceFrom(p, end-1, 0)

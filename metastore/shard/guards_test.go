@@ -126,7 +126,7 @@ func TestGuards(t *testing.T) {
 			if c.state != nil {
 				c.state(j)
 			}
-			got := j.state.Judge(p0, 7, c.epoch, c.first, LastSequence(c.first, c.count))
+			got := j.state.Judge(p0, 7, c.epoch, c.first, LastSequence(c.first, c.count), NoTransaction)
 			if got.Verdict != c.verdict {
 				t.Errorf("judged %v, want %v", got.Verdict, c.verdict)
 			}
@@ -147,7 +147,7 @@ func TestGuards(t *testing.T) {
 				t.Errorf("base offset %d, want the high watermark %d", outcome.BaseOffset, before)
 			}
 			last := LastSequence(c.first, c.count)
-			if got := j.state.Judge(p0, 7, c.epoch, c.first, last); got != (Judgement{Duplicate, before, -1}) {
+			if got := j.state.Judge(p0, 7, c.epoch, c.first, last, NoTransaction); got != (Judgement{Duplicate, before, -1}) {
 				t.Errorf("its repeat is judged %+v", got)
 			}
 			if got, want := j.state.Producer(p0, 7), (ProducerState{true, c.epoch, last, false}); got != want || known.Stood(c.epoch, c.first, c.count) != want {
@@ -192,27 +192,23 @@ func TestGuards_NoProducer(t *testing.T) {
 			t.Error("void")
 		}
 	}
-	if got := j.state.Judge(p0, NoProducer, -1, -1, -1); got.Verdict != Accepted {
+	if got := j.state.Judge(p0, NoProducer, -1, -1, -1, NoTransaction); got.Verdict != Accepted {
 		t.Error(got.Verdict)
 	}
-	if got := j.state.Judge(PartitionID{1, 4}, NoProducer, -1, -1, -1); got.Verdict != PartitionClosed {
+	if got := j.state.Judge(PartitionID{1, 4}, NoProducer, -1, -1, -1, NoTransaction); got.Verdict != PartitionClosed {
 		t.Error(got.Verdict)
 	}
 }
 
-// 2: what belongs to transactions, or is unknown, stops the journal.
+// 2: what is reserved, or unknown, stops the journal.
 func TestGuards_ReservedStops(t *testing.T) {
-	transactional := flush(batch(7, 0, 0, 1))
-	transactional[4] |= flagTransaction
 	for name, effect := range map[string][]byte{
-		"transaction number": transactional,
-		"marker":             metastore.AppendEffect(nil, metastore.EffectMarker, nil),
-		"swap":               metastore.AppendEffect(nil, metastore.EffectSwap, nil),
-		"inline batches":     metastore.AppendEffect(nil, metastore.EffectInlineBatches, nil),
-		"catalog's":          metastore.AppendEffect(nil, metastore.EffectTopicDeleted, []byte{1}),
-		"opened twice":       AppendOpened(nil, Opened{Topic: 1, ID: testTopicID, First: 3, Stride: 1, Count: 1}),
-		"another id":         AppendOpened(nil, Opened{Topic: 1, ID: [16]byte{9}, First: 4, Stride: 1, Count: 1}),
-		"bytes left":         metastore.AppendEffect(nil, metastore.EffectPartitionsClosed, []byte{1, 1}),
+		"swap":           metastore.AppendEffect(nil, metastore.EffectSwap, nil),
+		"inline batches": metastore.AppendEffect(nil, metastore.EffectInlineBatches, nil),
+		"catalog's":      metastore.AppendEffect(nil, metastore.EffectTopicDeleted, []byte{1}),
+		"opened twice":   AppendOpened(nil, Opened{Topic: 1, ID: testTopicID, First: 3, Stride: 1, Count: 1}),
+		"another id":     AppendOpened(nil, Opened{Topic: 1, ID: [16]byte{9}, First: 4, Stride: 1, Count: 1}),
+		"bytes left":     metastore.AppendEffect(nil, metastore.EffectPartitionsClosed, []byte{1, 1}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := opened(t)
@@ -229,7 +225,7 @@ func TestGuards_ReservedStops(t *testing.T) {
 func TestGuards_GapIsNotAnError(t *testing.T) {
 	j := opened(t)
 	second := batch(7, 0, 1, 1)
-	if got := j.state.Judge(p0, 7, 0, 1, 1); got.Verdict != Gap {
+	if got := j.state.Judge(p0, 7, 0, 1, 1, NoTransaction); got.Verdict != Gap {
 		t.Fatalf("agent B judges %v", got.Verdict)
 	}
 	decided := Expect(j.state.Producer(p0, 7))
@@ -237,7 +233,7 @@ func TestGuards_GapIsNotAnError(t *testing.T) {
 	if res := j.append(2, fence(0, decided)); res.Outcomes[0] != false {
 		t.Error("7: the fence stands although the predecessor has landed")
 	}
-	if got := j.state.Judge(p0, 7, 0, 1, 1); got.Verdict != Accepted {
+	if got := j.state.Judge(p0, 7, 0, 1, 1, NoTransaction); got.Verdict != Accepted {
 		t.Errorf("7: decided again: %v", got.Verdict)
 	}
 	if !stood(j.append(2, flush(second)))[0] {
@@ -253,7 +249,7 @@ func TestGuards_FenceMakesTheErrorTrue(t *testing.T) {
 	if res := j.append(2, fence(0, Expect(j.state.Producer(p0, 7)))); res.Outcomes[0] != true {
 		t.Fatal("the fence is void")
 	}
-	if got := j.state.Judge(p0, 7, 0, 1, 1); got.Verdict != Closed {
+	if got := j.state.Judge(p0, 7, 0, 1, 1, NoTransaction); got.Verdict != Closed {
 		t.Fatalf("agent B judges %v", got.Verdict)
 	}
 	if stood(j.land(late))[0] {

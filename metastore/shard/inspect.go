@@ -1,7 +1,7 @@
 package shard
 
 // Bytes returns how many bytes the extents of a partition have together, 0 for one
-// that is not open. It walks the extents.
+// that is not open. Markers have none. It walks the extents.
 func (s *State) Bytes(id PartitionID) int64 {
 	p := s.partition(id)
 	if p == nil {
@@ -19,6 +19,12 @@ type ActiveProducer struct {
 	ID      int64
 	State   ProducerState
 	Touched int64 // ms; the latest writer's clock among the entries that changed it
+	// Transactions are its own here. A producer of which only a marker stands has no State.
+	Transactions ProducerTransactions
+}
+
+func (p *producer) active(id int64) ActiveProducer {
+	return ActiveProducer{ID: id, State: p.public(), Touched: p.touched, Transactions: p.publicTransactions()}
 }
 
 // ActiveProducers returns the producers that a partition knows, by id, resultsMax at most.
@@ -29,7 +35,7 @@ func (s *State) ActiveProducers(id PartitionID, resultsMax int) []ActiveProducer
 	}
 	active := make([]ActiveProducer, 0, min(resultsMax, len(p.producers)))
 	for _, slot := range p.producers[:cap(active)] {
-		active = append(active, ActiveProducer{ID: slot.id, State: slot.state.public(), Touched: slot.state.touched})
+		active = append(active, slot.state.active(slot.id))
 	}
 	return active
 }

@@ -12,9 +12,10 @@ func TestInspect_TellsWhatStands(t *testing.T) {
 	if got := j.state.Bytes(p0); got != 400 { // the void batch doesn't count
 		t.Errorf("%d bytes", got)
 	}
+	none := ProducerTransactions{FirstOffset: -1, CoordinatorEpoch: -1}
 	want := []ActiveProducer{
-		{ID: 7, State: ProducerState{Known: true, Last: 2}, Touched: 2000},
-		{ID: 9, State: ProducerState{Known: true, Epoch: 3, Last: 2}, Touched: 1000},
+		{ID: 7, State: ProducerState{Known: true, Last: 2}, Touched: 2000, Transactions: none},
+		{ID: 9, State: ProducerState{Known: true, Epoch: 3, Last: 2}, Touched: 1000, Transactions: none},
 	}
 	if got := j.state.ActiveProducers(p0, 10); !slices.Equal(got, want) {
 		t.Errorf("%+v", got)

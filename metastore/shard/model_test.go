@@ -15,7 +15,7 @@ import (
 type modelEntry struct {
 	term, number uint64
 	time         int64
-	effects      []any // modelFlush, Fence, Forget, logStart, Opened, modelClosed, modelEnded
+	effects      []any // modelFlush, Fence, Forget, Marker, logStart, Opened, modelClosed, modelEnded
 }
 
 type (
@@ -37,12 +37,21 @@ type modelPartition struct {
 	batches   []modelBatch // all that ever stood
 	extents   [][]modelBatch
 	producers map[int64]*modelProducer
+	ended     map[int64]uint64           // by producer
+	open      map[int64]modelTransaction // the same
+	aborted   []AbortedTransaction
+}
+
+type modelTransaction struct {
+	x     uint64
+	first int64
 }
 
 type modelBatch struct {
 	FlushBatch
 	segment segment.ID
 	base    int64
+	marker  *MarkerAt
 }
 
 type modelProducer struct {
@@ -91,12 +100,18 @@ func (m *model) apply(e modelEntry) []any {
 			outcome = m.fence(e, x)
 		case Forget:
 			outcome = m.forget(x)
+		case Marker:
+			became := []MarkerOutcome{}
+			for _, p := range x.Partitions {
+				became = append(became, m.mark(p, x))
+			}
+			outcome = became
 		case logStart:
 			outcome = m.logStart(x)
 		case Opened:
 			for i := range x.Count {
 				name := fmt.Sprintf("%d/%d", x.Topic, x.First+i*x.Stride)
-				m.partitions[name] = &modelPartition{producers: map[int64]*modelProducer{}}
+				m.partitions[name] = &modelPartition{producers: map[int64]*modelProducer{}, ended: map[int64]uint64{}, open: map[int64]modelTransaction{}}
 			}
 		case modelClosed:
 			found := false
@@ -135,11 +150,14 @@ func (m *model) batch(e modelEntry, number uint64, b FlushBatch) BatchOutcome {
 	if p == nil {
 		return BatchOutcome{}
 	}
-	stands := modelBatch{b, segment.ID{Term: e.term, Number: number}, p.end()}
+	stands := modelBatch{b, segment.ID{Term: e.term, Number: number}, p.end(), nil}
 	if b.ProducerID >= 0 {
 		producer := p.producers[b.ProducerID]
-		if !producer.accept(int64(b.Epoch), int64(b.BaseSequence)) {
+		if !producer.accept(int64(b.Epoch), int64(b.BaseSequence)) || b.Transaction > 0 && b.Transaction <= p.ended[b.ProducerID] {
 			return BatchOutcome{}
+		}
+		if _, open := p.open[b.ProducerID]; b.Transaction > 0 && !open {
+			p.open[b.ProducerID] = modelTransaction{b.Transaction, p.end()}
 		}
 		if producer == nil {
 			producer = &modelProducer{touched: e.time}
@@ -160,7 +178,7 @@ func (m *model) batch(e modelEntry, number uint64, b FlushBatch) BatchOutcome {
 			offsets += int64(y.Offsets)
 			length += y.Length
 		}
-		if x.segment == stands.segment && x.Position+x.Length == b.Position && offsets < 1<<31 && length < 1<<32 {
+		if x.marker == nil && x.segment == stands.segment && x.Position+x.Length == b.Position && offsets < 1<<31 && length < 1<<32 {
 			p.extents[n-1] = append(before, stands)
 			return BatchOutcome{true, stands.base}
 		}
@@ -213,11 +231,59 @@ func (m *model) fence(e modelEntry, f Fence) bool {
 // forget is rule 13.
 func (m *model) forget(f Forget) bool {
 	p := m.partition(f.Partition)
-	if p == nil || !p.producers[f.Producer].matches(Expected{Epoch: f.Epoch, Last: f.Last}) {
+	if p == nil {
+		return false
+	}
+	x := p.producers[f.Producer]
+	_, open := p.open[f.Producer]
+	if open || p.ended[f.Producer] != f.Ended || f.Unknown != (x == nil) || x != nil && !x.matches(Expected{Epoch: f.Epoch, Last: f.Last}) ||
+		x == nil && f.Ended == 0 {
 		return false
 	}
 	delete(p.producers, f.Producer)
+	delete(p.ended, f.Producer)
 	return true
+}
+
+// mark is rule 16.
+func (m *model) mark(id PartitionID, x Marker) MarkerOutcome {
+	p := m.partition(id)
+	if p == nil || x.Transaction <= p.ended[x.Producer] {
+		return MarkerOutcome{}
+	}
+	offset := p.end()
+	if open, ok := p.open[x.Producer]; ok {
+		delete(p.open, x.Producer)
+		if !x.Commit {
+			p.aborted = append(p.aborted, AbortedTransaction{x.Producer, open.first, offset})
+		}
+	}
+	p.ended[x.Producer] = x.Transaction
+	b := modelBatch{FlushBatch: FlushBatch{Offsets: 1, MaxTimestamp: x.Timestamp}, base: offset,
+		marker: &MarkerAt{x.Producer, x.Epoch, x.CoordinatorEpoch, x.Commit}}
+	p.batches = append(p.batches, b)
+	p.extents = append(p.extents, []modelBatch{b})
+	return MarkerOutcome{true, offset}
+}
+
+// stable is the last stable offset.
+func (p *modelPartition) stable() int64 {
+	stable := p.end()
+	for _, open := range p.open {
+		stable = min(stable, max(p.logStart, open.first))
+	}
+	return stable
+}
+
+// abortedIn are the aborted transactions that readers of [from, to) must know of.
+func (p *modelPartition) abortedIn(from, to int64) []AbortedTransaction {
+	var in []AbortedTransaction
+	for _, a := range p.aborted {
+		if a.LastOffset >= max(from, p.logStart) && a.FirstOffset < to {
+			in = append(in, a)
+		}
+	}
+	return in
 }
 
 // logStart is rule 17.
@@ -235,7 +301,7 @@ func (m *model) logStart(l logStart) int64 {
 }
 
 // judge is rule 6.
-func (m *model) judge(id PartitionID, producerID int64, epoch, first, last int64) Judgement {
+func (m *model) judge(id PartitionID, producerID int64, epoch, first, last int64, transaction uint64) Judgement {
 	p := m.partition(id)
 	if p == nil {
 		return Judgement{Verdict: PartitionClosed}
@@ -265,6 +331,12 @@ func (m *model) judge(id PartitionID, producerID int64, epoch, first, last int64
 			return Judgement{Verdict: Closed}
 		}
 	}
+	if transaction > 0 && transaction <= p.ended[producerID] {
+		return Judgement{Verdict: TransactionEnded}
+	}
+	if _, open := p.open[producerID]; open && transaction == 0 {
+		return Judgement{Verdict: TransactionOpen}
+	}
 	if producer.accept(epoch, first) {
 		return Judgement{Verdict: Accepted}
 	}
@@ -276,6 +348,9 @@ func (p *modelPartition) plan() []Extent {
 	var all []Extent
 	for _, batches := range p.extents {
 		x := Extent{BaseOffset: batches[0].base, Segment: batches[0].segment, Position: batches[0].Position, MaxTimestamp: batches[0].MaxTimestamp}
+		if batches[0].marker != nil {
+			x.Marker = *batches[0].marker
+		}
 		for _, b := range batches {
 			x.Records += b.Offsets
 			x.Length += b.Length
@@ -297,6 +372,8 @@ func (e modelEntry) encode() []byte {
 			b = AppendFence(b, x)
 		case Forget:
 			b = AppendForget(b, x)
+		case Marker:
+			b = AppendMarker(b, x)
 		case logStart:
 			b = AppendLogStart(b, x.partition, x.offset)
 		case Opened:

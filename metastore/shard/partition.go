@@ -14,7 +14,9 @@ type partition struct {
 	logStart      int64
 	highWatermark int64
 	extents       extents
-	producers     []producerSlot // by id
+	producers     []producerSlot    // by id
+	open          []openTransaction // by first offset; derived
+	aborted       []aborted         // by last offset
 }
 
 // producerSlot keeps the id beside the pointer, so that a search touches one array.
@@ -50,15 +52,14 @@ func (p *partition) ensureProducer(id int64) *producer {
 	return p.producers[i].state
 }
 
-// Bounds returns the partition's log start, high watermark and last stable offset
-// (the high watermark, as long as there are no transactions). ok is false for a
-// partition that is not open.
+// Bounds returns the partition's log start, high watermark and last stable offset.
+// ok is false for a partition that is not open.
 func (s *State) Bounds(id PartitionID) (logStart, highWatermark, lastStable int64, ok bool) {
 	p := s.partition(id)
 	if p == nil {
 		return 0, 0, 0, false
 	}
-	return p.logStart, p.highWatermark, p.highWatermark, true
+	return p.logStart, p.highWatermark, p.lastStable(), true
 }
 
 // Plan appends to dst the extent that holds offset and those after it, until
@@ -73,7 +74,7 @@ func (s *State) Plan(id PartitionID, offset int64, bytesMax int, dst []Extent) [
 	for i := max(0, p.extents.find(offset)); i < len(p.extents); i++ {
 		e := p.extents.at(i, p.highWatermark)
 		dst = append(dst, e)
-		if bytes += e.Length; bytes >= int64(bytesMax) {
+		if bytes += e.Bytes(); bytes >= int64(bytesMax) {
 			break
 		}
 	}
@@ -145,5 +146,6 @@ func (s *State) applyLogStart(d *metastore.Decoder) int64 {
 	}
 	p.logStart = max(p.logStart, min(l.offset, p.highWatermark))
 	p.extents.dropBefore(p.logStart, p.highWatermark)
+	p.dropAbortedBefore(p.logStart)
 	return p.logStart
 }

@@ -18,13 +18,15 @@ const windowBatches = 5
 
 // producer is the state of a (partition, producer).
 type producer struct {
-	touched     int64 // ms; the latest writer's clock among the entries that changed it
-	last        int32 // the last sequence, or noSequence
-	epoch       int16
-	windowEpoch int16 // of the batches in window: a fence raises epoch and keeps them
-	closed      bool
-	batches     uint8
-	window      [windowBatches]windowBatch // the first batches of it, oldest first
+	touched      int64 // ms; the latest writer's clock among the entries that changed it
+	last         int32 // the last sequence, or noSequence
+	epoch        int16
+	windowEpoch  int16 // of the batches in window: a fence raises epoch and keeps them
+	known        bool  // else there are its transactions only: no batch and no fence has stood
+	closed       bool
+	batches      uint8
+	transactions *transactions              // nil: never had any
+	window       [windowBatches]windowBatch // the first batches of it, oldest first
 }
 
 // windowBatch is one of the last batches of a producer.
@@ -71,17 +73,19 @@ type Verdict uint8
 
 // The verdicts, in the order in which they are looked for (GUARDS 6, 7).
 const (
-	PartitionClosed Verdict = iota // or unknown
-	Duplicate                      // it has stood: its first offset is known
-	StaleEpoch                     // lower than the producer's
-	Behind                         // it, or a batch over it, stood longer ago than the window
-	Closed                         // its epoch was fenced
-	Accepted                       // it would stand
-	Gap                            // its predecessor may be in another agent's hands
+	PartitionClosed  Verdict = iota // or unknown
+	Duplicate                       // it has stood: its first offset is known
+	StaleEpoch                      // lower than the producer's
+	Behind                          // it, or a batch over it, stood longer ago than the window
+	Closed                          // its epoch was fenced
+	TransactionEnded                // its transaction has ended here: it can't stand under that number
+	TransactionOpen                 // it is of no transaction, and its producer has one open here
+	Accepted                        // it would stand
+	Gap                             // its predecessor may be in another agent's hands
 )
 
 func (v Verdict) String() string {
-	names := [...]string{"partition closed", "duplicate", "stale epoch", "behind", "closed", "accepted", "gap"}
+	names := [...]string{"partition closed", "duplicate", "stale epoch", "behind", "closed", "transaction ended", "transaction open", "accepted", "gap"}
 	if int(v) < len(names) {
 		return names[v]
 	}
@@ -115,9 +119,9 @@ type Judgement struct {
 	Timestamp  int64 // its log append time in ms, -1 when it has its creator's time
 }
 
-// Judge says what holds for a batch of sequences first to last on the folded state
-// (GUARDS 6). A batch without producer id is Accepted by any open partition.
-func (s *State) Judge(id PartitionID, producerID int64, epoch int16, first, last int32) Judgement {
+// Judge says what holds for a batch of sequences first to last, in a transaction or in
+// none, on the folded state (GUARDS 6). A batch without producer id is Accepted by any open partition.
+func (s *State) Judge(id PartitionID, producerID int64, epoch int16, first, last int32, transaction uint64) Judgement {
 	p := s.partition(id)
 	if p == nil {
 		return Judgement{Verdict: PartitionClosed}
@@ -133,7 +137,16 @@ func (s *State) Judge(id PartitionID, producerID int64, epoch int16, first, last
 			}
 		}
 	}
-	return Judgement{Verdict: state.public().Judge(epoch, first)}
+	v := state.public().Judge(epoch, first)
+	if v == Accepted || v == Gap {
+		switch {
+		case transaction != NoTransaction && transaction <= state.ended():
+			v = TransactionEnded
+		case transaction == NoTransaction && state.open() != NoTransaction:
+			v = TransactionOpen
+		}
+	}
+	return Judgement{Verdict: v}
 }
 
 // Producer returns what is known of a producer: what a fence or forget of it
@@ -148,7 +161,7 @@ func (s *State) Producer(id PartitionID, producerID int64) ProducerState {
 
 // public returns the exported state; p may be nil.
 func (p *producer) public() ProducerState {
-	if p == nil {
+	if p == nil || !p.known {
 		return ProducerState{}
 	}
 	return ProducerState{Known: true, Epoch: p.epoch, Last: p.last, Closed: p.closed}
@@ -156,6 +169,7 @@ func (p *producer) public() ProducerState {
 
 // stood changes the state by a batch that was accepted.
 func (p *producer) stood(epoch int16, b windowBatch, time int64) {
+	p.known = true
 	if epoch != p.epoch || p.batches == 0 {
 		p.batches = 0
 		p.epoch, p.windowEpoch = epoch, epoch
@@ -176,7 +190,8 @@ type Expired struct {
 	Partition PartitionID
 	Producer  int64
 	State     ProducerState
-	Touched   int64 // ms; the latest writer's clock among the entries that changed it
+	Touched   int64  // ms; the latest writer's clock among the entries that changed it
+	Ended     uint64 // the highest transaction that ended
 }
 
 // ExpiredAfter is the place of a walk over the producers; zero at its begin.
@@ -188,7 +203,7 @@ type ExpiredAfter struct {
 
 // ExpiredProducers returns up to resultsMax producers that no entry has touched
 // since before (ms, writers' clocks), looking at up to visitedMax, in order, from after on.
-// They are candidates: who forgets them judges by the database's clock. done says
+// Those with an open transaction are none. They are candidates: who forgets them judges by the database's clock. done says
 // that the walk has come to its end.
 func (s *State) ExpiredProducers(after ExpiredAfter, before int64, resultsMax, visitedMax int) (found []Expired, next ExpiredAfter, done bool) {
 	next = after
@@ -213,8 +228,8 @@ func (s *State) ExpiredProducers(after ExpiredAfter, before int64, resultsMax, v
 				}
 				visitedMax--
 				next = ExpiredAfter{p.id, slot.id, true}
-				if slot.state.touched < before {
-					found = append(found, Expired{p.id, slot.id, slot.state.public(), slot.state.touched})
+				if slot.state.touched < before && slot.state.open() == NoTransaction {
+					found = append(found, Expired{p.id, slot.id, slot.state.public(), slot.state.touched, slot.state.ended()})
 				}
 			}
 		}

@@ -27,6 +27,72 @@ type history struct {
 	nextTerm  uint64
 	nextTopic uint64
 	inFlight  []modelEntry // may land, or land again
+
+	transactions []historyTransaction // by number − 1
+}
+
+// historyTransaction is one of a producer's, whose next one begins after its end.
+type historyTransaction struct {
+	producer   int64
+	partitions []PartitionID // added before their first batch
+	marked     bool
+}
+
+// transaction returns a number for a batch: of the producer's transaction at hand, or of
+// one that has ended where this partition was added to it.
+func (h *history) transaction(producer int64, p PartitionID) uint64 {
+	if _, _, _, open := h.state.Bounds(p); !open || h.rnd.IntN(3) == 0 {
+		return NoTransaction
+	}
+	for i := len(h.transactions) - 1; i >= 0; i-- {
+		x := &h.transactions[i]
+		if x.producer != producer {
+			continue
+		}
+		added := slices.Contains(x.partitions, p)
+		if x.marked && added && h.rnd.IntN(3) == 0 {
+			return uint64(i + 1) // late
+		}
+		if x.marked {
+			break
+		}
+		if !added {
+			x.partitions = append(x.partitions, p)
+		}
+		return uint64(i + 1)
+	}
+	h.transactions = append(h.transactions, historyTransaction{producer: producer, partitions: []PartitionID{p}})
+	return uint64(len(h.transactions))
+}
+
+// marker ends a transaction, most often the newest, in all its partitions; now and then again.
+func (h *history) marker(w *historyWriter) (Marker, bool) {
+	if len(h.transactions) == 0 {
+		return Marker{}, false
+	}
+	i := h.rnd.IntN(len(h.transactions))
+	for range 3 {
+		i = max(i, h.rnd.IntN(len(h.transactions)))
+	}
+	x := &h.transactions[i]
+	if len(x.partitions) == 0 {
+		return Marker{}, false
+	}
+	x.marked = true
+	partitions := slices.Clone(x.partitions)
+	slices.SortFunc(partitions, PartitionID.Compare)
+	return Marker{Producer: x.producer, Transaction: uint64(i + 1), Epoch: int16(h.rnd.IntN(5)), Commit: h.rnd.IntN(2) == 0,
+		CoordinatorEpoch: int32(w.term), Timestamp: h.rnd.Int64N(1000), Partitions: partitions}, true
+}
+
+// forgotten notes that a partition knows nothing of a producer's ended transactions: none of
+// their batches is as late as that (GUARDS 13).
+func (h *history) forgotten(f Forget) {
+	for i := range h.transactions {
+		if x := &h.transactions[i]; x.producer == f.Producer && x.marked {
+			x.partitions = slices.DeleteFunc(x.partitions, func(p PartitionID) bool { return p == f.Partition })
+		}
+	}
 }
 
 // historyWriter is an agent in one term.
@@ -81,6 +147,7 @@ func (h *history) batch(w *historyWriter, p PartitionID) FlushBatch {
 	}
 	b.ProducerID = h.rnd.Int64N(3)
 	b.Epoch, b.BaseSequence = h.sequence(w.known.Producer(p, b.ProducerID))
+	b.Transaction = h.transaction(b.ProducerID, p)
 	return b
 }
 
@@ -128,7 +195,10 @@ func (h *history) flush(w *historyWriter) modelFlush {
 			// The writer decides on its own batches in flight as well.
 			at := metastore.At{Header: metastore.Header{Term: metastore.Term(w.term)}}
 			if _, err := applyEffect(known, at, AppendFlush(nil, f.segment, []FlushBatch{b})); err != nil {
-				h.t.Fatal(err)
+				// It lags behind the end of the transaction before.
+				if err := known.Restore(h.state.AppendSnapshot(nil)); err != nil {
+					h.t.Fatal(err)
+				}
 			}
 		}
 	}
@@ -152,12 +222,17 @@ func (h *history) effect(w *historyWriter) any {
 	p := h.anyPartition()
 	producer := h.rnd.Int64N(3)
 	known := w.known.Producer(p, producer)
-	switch h.rnd.IntN(12) {
+	switch h.rnd.IntN(14) {
+	case 12, 13:
+		if m, ok := h.marker(w); ok {
+			return m
+		}
 	case 0, 1:
 		epoch, _ := h.sequence(known)
 		return Fence{p, producer, epoch, Expect(known)}
 	case 2:
-		return Forget{p, producer, known.Epoch, known.Last}
+		f := Expired{Partition: p, Producer: producer, State: known, Ended: w.known.Transactions(p, producer).Ended}.Forget()
+		return f
 	case 3:
 		start, end, _, _ := w.known.Bounds(p)
 		return logStart{p, pick(h.rnd, 0, start+1, end, start+h.rnd.Int64N(max(1, end-start)), math.MaxInt64)}
@@ -223,6 +298,11 @@ func (h *history) land(e modelEntry) {
 	if res.Void != (want == nil) {
 		h.t.Fatalf("entry %d: void %t, want %t", len(h.entries), res.Void, want == nil)
 	}
+	for i, effect := range e.effects {
+		if f, ok := effect.(Forget); ok && !res.Void && res.Outcomes[i] == true {
+			h.forgotten(f)
+		}
+	}
 	if !res.Void && !reflect.DeepEqual(res.Outcomes, want) {
 		h.t.Fatalf("entry %d: %+v\ncame to %v\nwant    %v", len(h.entries), e, res.Outcomes, want)
 	}
@@ -250,8 +330,9 @@ func (h *history) compare() {
 				b := pick(h.rnd, m.producers[producer].stood...)
 				epoch, first, last = b.Epoch, b.BaseSequence, LastSequence(b.BaseSequence, b.Offsets)
 			}
-			got := h.state.Judge(id, producer, epoch, first, last)
-			if want := h.model.judge(id, producer, int64(epoch), int64(first), int64(last)); got != want {
+			x := h.rnd.Uint64N(uint64(len(h.transactions)) + 1)
+			got := h.state.Judge(id, producer, epoch, first, last, x)
+			if want := h.model.judge(id, producer, int64(epoch), int64(first), int64(last), x); got != want {
 				h.t.Fatalf("%v: producer %d, epoch %d, %d to %d is judged %+v, want %+v", id, producer, epoch, first, last, got, want)
 			}
 		}
@@ -261,7 +342,7 @@ func (h *history) compare() {
 func (h *history) comparePartition(id PartitionID, m *modelPartition) {
 	h.t.Helper()
 	start, end, stable, ok := h.state.Bounds(id)
-	if !ok || start != m.logStart || end != m.end() || stable != end || h.grown[id] != end {
+	if !ok || start != m.logStart || end != m.end() || stable != m.stable() || h.grown[id] != end {
 		h.t.Fatalf("%v: bounds %d, %d, %d, told %d, want %d, %d", id, start, end, stable, h.grown[id], m.logStart, m.end())
 	}
 	all := m.plan()
@@ -270,12 +351,16 @@ func (h *history) comparePartition(id PartitionID, m *modelPartition) {
 	}
 	for range 4 {
 		offset, bytesMax := start-1+h.rnd.Int64N(end-start+3), h.rnd.IntN(20000)
+		to := offset + h.rnd.Int64N(end-start+3)
+		if got, want := h.state.Aborted(id, max(offset, start), to, nil), m.abortedIn(offset, to); !slices.Equal(got, want) {
+			h.t.Fatalf("%v: aborted from %d to %d: %+v, want %+v", id, offset, to, got, want)
+		}
 		var want []Extent
 		bytes := 0
 		for _, x := range all {
 			if offset >= start && x.End() > offset && (len(want) == 0 || bytes < bytesMax) && offset < end {
 				want = append(want, x)
-				bytes += int(x.Length)
+				bytes += int(x.Bytes())
 			}
 		}
 		if got := h.state.Plan(id, offset, bytesMax, nil); !slices.Equal(got, want) {
@@ -348,5 +433,5 @@ func TestFold_AsTheModel(t *testing.T) {
 			void += len(h.entries)
 		})
 	}
-	t.Logf("%d batches stand in %d entries", stood, void)
+	t.Logf("%d batches and markers stand in %d entries", stood, void)
 }

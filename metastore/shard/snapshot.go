@@ -3,27 +3,49 @@ package shard
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// snapshotFormat opens a shard's snapshot. Persisted.
-const snapshotFormat = 1
+// What opens a shard's snapshot: snapshotFormat, and a bit for each thing that the
+// state has any of, so that a state without is coded as releases before it code it. Persisted.
+const (
+	snapshotFormat       = 1
+	snapshotTransactions = 2 // extents may be markers, producers may have transactions, partitions have aborted ones
+	snapshotFormats      = snapshotFormat | snapshotTransactions
+)
+
+// The flags of a producer. Persisted. The count of its batches is in the bits between.
+const (
+	producerClosed       = 1 << 0
+	producerBatches      = 1      // the lowest bit of three
+	producerTransactions = 1 << 4 // only with snapshotTransactions
+	producerUnknown      = 1 << 5 // only with snapshotTransactions
+)
 
 // The shortest codings, which bound the memory that a snapshot can ask for.
 const (
 	topicBytesMin     = 1 + 16 + 1 + 1
 	partitionBytesMin = 1 + 1 + 1 + 1 + 1
-	extentBytesMin    = 6
+	extentBytesMin    = 4 // a marker's
 	producerBytesMin  = 5
+	abortedBytesMin   = 4
 )
 
 // AppendSnapshot appends the state's encoding: the format byte; the topics by
 // number, each with its partitions by index, each with its extents and its producers by id.
 // Numbers are differences from the element before where that is shorter.
 func (s *State) AppendSnapshot(dst []byte) []byte {
-	dst = append(dst, snapshotFormat)
 	topics := s.sorted()
+	format := byte(snapshotFormat)
+	for _, t := range topics {
+		if slices.ContainsFunc(t.partitions, (*partition).hasTransactions) {
+			format |= snapshotTransactions
+			break
+		}
+	}
+	dst = append(dst, format)
 	dst = binary.AppendUvarint(dst, uint64(len(topics)))
 	before := uint64(0)
 	for _, t := range topics {
@@ -36,13 +58,31 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		for _, p := range t.partitions {
 			dst = appendUint(dst, p.id.Index-index)
 			index = p.id.Index
-			dst = p.appendSnapshot(dst)
+			dst = p.appendSnapshot(dst, format)
 		}
 	}
 	return dst
 }
 
-func (p *partition) appendSnapshot(dst []byte) []byte {
+// hasTransactions tells whether anything of transactions must be coded.
+func (p *partition) hasTransactions() bool {
+	if len(p.aborted) > 0 {
+		return true
+	}
+	for i := range p.producers {
+		if p.producers[i].state.transactions != nil {
+			return true
+		}
+	}
+	for i := range p.extents {
+		if p.extents[i].isMarker() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *partition) appendSnapshot(dst []byte, format byte) []byte {
 	dst = appendUint(dst, p.logStart)
 	dst = appendUint(dst, p.highWatermark-p.logStart)
 	dst = binary.AppendUvarint(dst, uint64(len(p.extents)))
@@ -51,6 +91,14 @@ func (p *partition) appendSnapshot(dst []byte) []byte {
 	var before extent
 	for i := len(p.extents) - 1; i >= 0; i-- {
 		e := p.extents[i]
+		if e.isMarker() {
+			dst = append(dst, 0) // no extent has no offsets
+			dst = binary.AppendVarint(dst, e.maxTimestamp-before.maxTimestamp)
+			dst = binary.AppendUvarint(dst, e.term)
+			dst = binary.AppendUvarint(dst, e.number)
+			end, before.maxTimestamp = e.base, e.maxTimestamp
+			continue
+		}
 		dst = appendUint(dst, end-e.base)
 		dst = binary.AppendVarint(dst, e.maxTimestamp-before.maxTimestamp)
 		dst = binary.AppendVarint(dst, int64(e.term-before.term))
@@ -65,19 +113,49 @@ func (p *partition) appendSnapshot(dst []byte) []byte {
 		dst = appendUint(dst, slot.id-id)
 		dst = binary.AppendVarint(dst, slot.state.touched-touched)
 		id, touched = slot.id, slot.state.touched
-		dst = slot.state.appendSnapshot(dst)
+		dst = slot.state.appendSnapshot(dst, p.highWatermark)
+	}
+	if format&snapshotTransactions != 0 {
+		dst = p.appendAborted(dst)
 	}
 	return dst
 }
 
-func (p *producer) appendSnapshot(dst []byte) []byte {
+func (p *partition) appendAborted(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(p.aborted)))
+	last := int64(0)
+	for _, a := range p.aborted {
+		dst = appendUint(dst, a.last-last)
+		dst = appendUint(dst, a.last-a.first)
+		dst = appendUint(dst, a.last+1-a.stable)
+		dst = appendUint(dst, a.producer)
+		last = a.last
+	}
+	return dst
+}
+
+func (p *producer) appendSnapshot(dst []byte, highWatermark int64) []byte {
 	dst = appendUint(dst, p.epoch)
 	dst = appendLast(dst, p.last)
-	closed := byte(0)
+	flags := p.batches << producerBatches
 	if p.closed {
-		closed = 1
+		flags |= producerClosed
 	}
-	dst = append(dst, closed|p.batches<<1)
+	if p.transactions != nil {
+		flags |= producerTransactions
+	}
+	if !p.known {
+		flags |= producerUnknown
+	}
+	dst = append(dst, flags)
+	if t := p.transactions; t != nil {
+		dst = binary.AppendUvarint(dst, t.ended)
+		dst = binary.AppendUvarint(dst, t.open)
+		if t.open != NoTransaction {
+			dst = appendUint(dst, highWatermark-t.first)
+		}
+		dst = appendUint(dst, int64(t.coordinator)+1)
+	}
 	if p.batches == 0 {
 		return dst
 	}
@@ -97,8 +175,11 @@ func (p *producer) appendSnapshot(dst []byte) []byte {
 // partition. After an error the state is as it was.
 func (s *State) Restore(snapshot []byte) error {
 	d := metastore.Decoder{Rest: snapshot}
-	if f := d.Fixed(1); d.Err == nil && f[0] != snapshotFormat {
-		d.Fail("unknown format of a shard's snapshot")
+	format := byte(0)
+	if f := d.Fixed(1); d.Err == nil {
+		if format = f[0]; format&snapshotFormat == 0 || format&^snapshotFormats != 0 {
+			d.Fail("unknown format of a shard's snapshot")
+		}
 	}
 	n := d.Count(topicBytesMin)
 	topics := make(map[uint64]*topic, n)
@@ -109,7 +190,7 @@ func (s *State) Restore(snapshot []byte) error {
 		if number += delta; i > 0 && (delta == 0 || number < delta) {
 			d.Fail("topics out of order")
 		}
-		t := restoreTopic(&d, number)
+		t := restoreTopic(&d, number, format)
 		if d.Err != nil {
 			return d.Err
 		}
@@ -132,7 +213,7 @@ func (s *State) Restore(snapshot []byte) error {
 	return nil
 }
 
-func restoreTopic(d *metastore.Decoder, number uint64) *topic {
+func restoreTopic(d *metastore.Decoder, number uint64, format byte) *topic {
 	t := &topic{number: number}
 	copy(t.id[:], d.Fixed(len(t.id)))
 	t.stride = int32(decodeUint(d, math.MaxInt32, "stride"))
@@ -150,7 +231,7 @@ func restoreTopic(d *metastore.Decoder, number uint64) *topic {
 		}
 		p := &block[i]
 		p.id = PartitionID{number, int32(index)}
-		p.restore(d)
+		p.restore(d, format)
 		if d.Err != nil {
 			return nil
 		}
@@ -159,10 +240,10 @@ func restoreTopic(d *metastore.Decoder, number uint64) *topic {
 	return t
 }
 
-func (p *partition) restore(d *metastore.Decoder) {
+func (p *partition) restore(d *metastore.Decoder, format byte) {
 	p.logStart = decodeUint(d, math.MaxInt64, "log start")
 	p.highWatermark = p.logStart + decodeUint(d, uint64(math.MaxInt64-p.logStart), "high watermark")
-	p.restoreExtents(d)
+	p.restoreExtents(d, format)
 	n := d.Count(producerBytesMin)
 	if n > 0 {
 		p.producers = make([]producerSlot, 0, n)
@@ -175,15 +256,42 @@ func (p *partition) restore(d *metastore.Decoder) {
 		}
 		touched += d.Varint()
 		state := &producer{touched: touched}
-		state.restore(d, p.highWatermark)
+		state.restore(d, p.highWatermark, format)
 		if d.Err != nil {
 			return
 		}
 		p.producers = append(p.producers, producerSlot{id, state})
 	}
+	if format&snapshotTransactions != 0 {
+		p.restoreAborted(d)
+		p.derive()
+	}
 }
 
-func (p *partition) restoreExtents(d *metastore.Decoder) {
+func (p *partition) restoreAborted(d *metastore.Decoder) {
+	n := d.Count(abortedBytesMin)
+	if n > 0 {
+		p.aborted = make([]aborted, 0, n)
+	}
+	last := int64(0)
+	for i := range n {
+		delta := decodeUint(d, uint64(p.highWatermark-last), "offset")
+		if last += delta; i > 0 && delta == 0 || last >= p.highWatermark {
+			d.Fail("aborted transactions out of order")
+		}
+		if d.Err != nil {
+			return
+		}
+		p.aborted = append(p.aborted, aborted{
+			last:     last,
+			first:    last - decodeUint(d, uint64(last), "offset"),
+			stable:   last + 1 - decodeUint(d, uint64(last)+1, "offset"),
+			producer: decodeUint(d, math.MaxInt64, "producer"),
+		})
+	}
+}
+
+func (p *partition) restoreExtents(d *metastore.Decoder, format byte) {
 	n := d.Count(extentBytesMin)
 	if n > 0 {
 		p.extents = make(extents, n)
@@ -195,6 +303,16 @@ func (p *partition) restoreExtents(d *metastore.Decoder) {
 			d.Fail("an extent below the log start")
 		}
 		records := decodeUint(d, math.MaxInt32, "offsets")
+		if records == 0 && format&snapshotTransactions != 0 {
+			e := extent{base: end - 1, maxTimestamp: before.maxTimestamp + d.Varint()}
+			e.term = uint64(decodeUint(d, math.MaxInt64, "producer"))
+			e.number = uint64(decodeUint(d, 1<<47-1, "marker"))
+			if d.Err != nil {
+				return
+			}
+			p.extents[i], end, before.maxTimestamp = e, e.base, e.maxTimestamp
+			continue
+		}
 		e := extent{
 			base:         end - records,
 			maxTimestamp: before.maxTimestamp + d.Varint(),
@@ -219,16 +337,28 @@ func (p *partition) restoreExtents(d *metastore.Decoder) {
 	}
 }
 
-func (p *producer) restore(d *metastore.Decoder, highWatermark int64) {
+func (p *producer) restore(d *metastore.Decoder, highWatermark int64, format byte) {
 	p.epoch = int16(decodeUint(d, math.MaxInt16, "epoch"))
 	p.last = decodeLast(d)
 	flags := d.Fixed(1)
 	if d.Err != nil {
 		return
 	}
-	p.closed, p.batches = flags[0]&1 != 0, flags[0]>>1
-	if p.batches > windowBatches || p.last == noSequence && !p.closed {
+	p.known = true
+	f := flags[0]
+	if format&snapshotTransactions != 0 {
+		p.known = f&producerUnknown == 0
+		if f&producerTransactions != 0 {
+			p.restoreTransactions(d, highWatermark)
+		}
+		f &^= producerTransactions | producerUnknown
+	}
+	p.closed, p.batches = f&producerClosed != 0, f>>producerBatches
+	switch {
+	case p.batches > windowBatches, p.known && p.last == noSequence && !p.closed:
 		d.Fail("producer out of range")
+	case !p.known && (p.transactions == nil || p.batches > 0 || p.closed || p.epoch != 0 || p.last != noSequence):
+		d.Fail("an unknown producer with batches, or without transactions")
 	}
 	if d.Err != nil || p.batches == 0 {
 		return
@@ -245,4 +375,16 @@ func (p *producer) restore(d *metastore.Decoder, highWatermark int64) {
 		b.logAppendTime = d.Varint()
 		next = NextSequence(b.last)
 	}
+}
+
+func (p *producer) restoreTransactions(d *metastore.Decoder, highWatermark int64) {
+	t := &transactions{ended: d.Uvarint(), open: d.Uvarint()}
+	if t.open != NoTransaction {
+		t.first = highWatermark - decodeUint(d, uint64(highWatermark), "offset")
+	}
+	t.coordinator = int32(decodeUint(d, math.MaxInt32+1, "coordinator epoch") - 1)
+	if d.Err == nil && t.open <= t.ended && (t.open != NoTransaction || t.ended == NoTransaction) {
+		d.Fail("transactions out of order")
+	}
+	p.transactions = t
 }

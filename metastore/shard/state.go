@@ -48,7 +48,7 @@ func New() *State { return &State{topics: map[uint64]*topic{}} }
 
 // Apply folds one effect. Outcomes: []BatchOutcome of a flush; bool, whether it
 // stood, of a fence, a forget and a closing; the log start (int64, -1 when void) of
-// a log start move; nil of an opening.
+// a log start move; []MarkerOutcome of a marker; nil of an opening.
 func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, want bool) (any, error) {
 	d := metastore.Decoder{Rest: body}
 	var outcome any
@@ -62,6 +62,10 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome = s.applyFence(at, &d)
 	case metastore.EffectForgetProducer:
 		outcome = s.applyForget(&d)
+	case metastore.EffectMarker:
+		var markers []MarkerOutcome
+		markers, err = s.applyMarker(at, &d, want)
+		outcome = markers
 	case metastore.EffectLogStart:
 		outcome = s.applyLogStart(&d)
 	case metastore.EffectPartitionsOpened:
@@ -146,7 +150,11 @@ func (s *State) Partitions() []PartitionID {
 }
 
 // Counts says how much the state holds, for metrics.
-type Counts struct{ Partitions, Extents, Producers int }
+type Counts struct {
+	Partitions, Extents, Producers int
+	Open                           int // transactions, counted in each of their partitions
+	Aborted                        int // the same
+}
 
 // Counts walks the partitions.
 func (s *State) Counts() Counts {
@@ -156,6 +164,8 @@ func (s *State) Counts() Counts {
 		for _, p := range t.partitions {
 			c.Extents += len(p.extents)
 			c.Producers += len(p.producers)
+			c.Open += len(p.open)
+			c.Aborted += len(p.aborted)
 		}
 	}
 	return c

@@ -145,7 +145,7 @@ func TestExpiredProducers_InSteps(t *testing.T) {
 		b.Partition.Index = int32(i % 2)
 		j.append(1, flush(b))
 		if i < 12 {
-			want = append(want, Expired{b.Partition, b.ProducerID, ProducerState{true, 0, 0, false}, 1000 * (i + 1)})
+			want = append(want, Expired{b.Partition, b.ProducerID, ProducerState{true, 0, 0, false}, 1000 * (i + 1), 0})
 		}
 	}
 	slices.SortFunc(want, func(a, b Expired) int {
