@@ -12,7 +12,7 @@ type Counting struct {
 	n     struct {
 		appends, reads, snapshots, placeSnapshots, trims          atomic.Int64
 		beginTerms, renewTerms, endTerms, terms, nows, partsAdded atomic.Int64
-		drainTerms, pruneTerms                                    atomic.Int64
+		drainTerms, pruneTerms, tables                            atomic.Int64
 	}
 }
 
@@ -21,13 +21,14 @@ type Statements struct {
 	Append, Read, Snapshots, PlaceSnapshot, Trim int64
 	BeginTerm, RenewTerm, EndTerm, Terms, Now    int64
 	DrainTerm, PruneTerms                        int64
+	Tables                                       int64 // of the tables of extents and segments
 	Parts                                        int64 // entries that appends asked for; not statements
 }
 
 // Total is the number of statements.
 func (s Statements) Total() int64 {
 	return s.Append + s.Read + s.Snapshots + s.PlaceSnapshot + s.Trim +
-		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms + s.Now + s.DrainTerm + s.PruneTerms
+		s.BeginTerm + s.RenewTerm + s.EndTerm + s.Terms + s.Now + s.DrainTerm + s.PruneTerms + s.Tables
 }
 
 // Since returns what was counted after an earlier count.
@@ -36,7 +37,7 @@ func (s Statements) Since(e Statements) Statements {
 		Append: s.Append - e.Append, Read: s.Read - e.Read, Snapshots: s.Snapshots - e.Snapshots,
 		PlaceSnapshot: s.PlaceSnapshot - e.PlaceSnapshot, Trim: s.Trim - e.Trim,
 		BeginTerm: s.BeginTerm - e.BeginTerm, RenewTerm: s.RenewTerm - e.RenewTerm,
-		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Now: s.Now - e.Now, DrainTerm: s.DrainTerm - e.DrainTerm, PruneTerms: s.PruneTerms - e.PruneTerms, Parts: s.Parts - e.Parts,
+		EndTerm: s.EndTerm - e.EndTerm, Terms: s.Terms - e.Terms, Now: s.Now - e.Now, DrainTerm: s.DrainTerm - e.DrainTerm, PruneTerms: s.PruneTerms - e.PruneTerms, Parts: s.Parts - e.Parts, Tables: s.Tables - e.Tables,
 	}
 }
 
@@ -52,7 +53,7 @@ func (c *Counting) Statements() Statements {
 		PlaceSnapshot: c.n.placeSnapshots.Load(), Trim: c.n.trims.Load(),
 		BeginTerm: c.n.beginTerms.Load(), RenewTerm: c.n.renewTerms.Load(),
 		EndTerm: c.n.endTerms.Load(), Terms: c.n.terms.Load(), Now: c.n.nows.Load(),
-		DrainTerm: c.n.drainTerms.Load(), PruneTerms: c.n.pruneTerms.Load(), Parts: c.n.partsAdded.Load(),
+		DrainTerm: c.n.drainTerms.Load(), PruneTerms: c.n.pruneTerms.Load(), Parts: c.n.partsAdded.Load(), Tables: c.n.tables.Load(),
 	}
 }
 
@@ -61,6 +62,49 @@ func (c *Counting) Append(ctx context.Context, term Term, parts []AppendPart) ([
 	c.n.appends.Add(1)
 	c.n.partsAdded.Add(int64(len(parts)))
 	return c.store.Append(ctx, term, parts)
+}
+
+// AppendRows implements Store.
+func (c *Counting) AppendRows(ctx context.Context, term Term, parts []AppendPart, rows Rows) ([]Version, error) {
+	c.n.appends.Add(1)
+	c.n.partsAdded.Add(int64(len(parts)))
+	return c.store.AppendRows(ctx, term, parts, rows)
+}
+
+// Extents implements Store.
+func (c *Counting) Extents(ctx context.Context, q ExtentQuery) ([]ExtentRow, error) {
+	c.n.tables.Add(1)
+	return c.store.Extents(ctx, q)
+}
+
+// ExtentTopics implements Store.
+func (c *Counting) ExtentTopics(ctx context.Context, after uint64, limit int) ([]uint64, error) {
+	c.n.tables.Add(1)
+	return c.store.ExtentTopics(ctx, after, limit)
+}
+
+// Retire implements Store.
+func (c *Counting) Retire(ctx context.Context, term Term, reason string, objects []SegmentRow) error {
+	c.n.tables.Add(1)
+	return c.store.Retire(ctx, term, reason, objects)
+}
+
+// Retired implements Store.
+func (c *Counting) Retired(ctx context.Context, age time.Duration, limit int) ([]SegmentRow, error) {
+	c.n.tables.Add(1)
+	return c.store.Retired(ctx, age, limit)
+}
+
+// Collected implements Store.
+func (c *Counting) Collected(ctx context.Context, term Term, objects []string) error {
+	c.n.tables.Add(1)
+	return c.store.Collected(ctx, term, objects)
+}
+
+// Segments implements Store.
+func (c *Counting) Segments(ctx context.Context, after string, limit int) ([]SegmentRow, error) {
+	c.n.tables.Add(1)
+	return c.store.Segments(ctx, after, limit)
 }
 
 // Read implements Store.

@@ -156,7 +156,7 @@ func (e *StrictLostError) Error() string {
 // Store is what the three metastores (postgres, sqlite, memory) implement, and
 // what package journaltest checks. All methods are safe for concurrent use.
 //
-// Any error that is neither ErrTermEnded nor a *StrictLostError leaves the
+// Any error that is none of ErrTermEnded, ErrRowsTaken and *StrictLostError leaves the
 // outcome of an Append unknown (I5): resolve it by appending the same bytes
 // again, since the fold voids a repeated (term, number).
 type Store interface {
@@ -166,6 +166,26 @@ type Store interface {
 	// database's clock, and the term cannot end between that check and the commit.
 	// ctx must carry no deadline: a cancelled append may still land.
 	Append(ctx context.Context, term Term, parts []AppendPart) ([]Version, error)
+
+	// AppendRows is Append that also changes rows of the tables, all or nothing.
+	// ErrRowsTaken refuses it. A partition segment whose last extent goes is retired by it.
+	AppendRows(ctx context.Context, term Term, parts []AppendPart, rows Rows) ([]Version, error)
+	// Extents returns the rows of extents that q asks for.
+	Extents(ctx context.Context, q ExtentQuery) ([]ExtentRow, error)
+	// ExtentTopics returns up to limit numbers of topics above after that have rows of
+	// extents, ascending.
+	ExtentTopics(ctx context.Context, after uint64, limit int) ([]uint64, error)
+	// Retire writes a row, retired now, for each object that has none. Objects that have
+	// one keep it. Refused with ErrTermEnded as Append is.
+	Retire(ctx context.Context, term Term, reason string, objects []SegmentRow) error
+	// Retired returns the rows that were retired longer than age ago, by the database's
+	// clock, the oldest first.
+	Retired(ctx context.Context, age time.Duration, limit int) ([]SegmentRow, error)
+	// Collected deletes the rows of retired segments whose objects are gone. Refused with
+	// ErrTermEnded as Append is.
+	Collected(ctx context.Context, term Term, objects []string) error
+	// Segments returns the rows of segments whose keys come after after, in the order of their bytes.
+	Segments(ctx context.Context, after string, limit int) ([]SegmentRow, error)
 
 	// Read returns a Tail for each position, in their order, from one statement.
 	// bytesMax bounds the payloads returned for each journal (one entry is returned even if larger).

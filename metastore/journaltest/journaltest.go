@@ -64,6 +64,14 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Trim_Rules", trimRules},
 		{"Trim_WhileAppending", trimWhileAppending},
 		{"Cluster_IsWhatItWasMadeWith", clusterIsKept},
+		{"Rows_GoWithEntries", rowsGoWithEntries},
+		{"Rows_Taken", rowsTaken},
+		{"Rows_Replaced", rowsReplaced},
+		{"Rows_RefusedWithParts", rowsRefusedWithParts},
+		{"Rows_Queries", rowsQueries},
+		{"Rows_TimesAfterRemoval", rowsTimesAfterRemoval},
+		{"Rows_Retire", rowsRetire},
+		{"Rows_OneOfManyMergers", rowsOneOfManyMergers},
 		{"Model_RandomCalls", randomCalls},
 	} {
 		t.Run(c.claim, func(t *testing.T) { c.check(t, open(t)) })

@@ -20,6 +20,7 @@ type Store struct {
 		journals map[metastore.JournalID]*journal
 		terms    map[metastore.Term]*term
 		lastTerm metastore.Term
+		tables   tables
 	}
 }
 
@@ -64,6 +65,12 @@ func (s *Store) Append(ctx context.Context, t metastore.Term, parts []metastore.
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.appendLocked(t, parts, func() error { return nil })
+}
+
+// appendLocked appends unless the term, a strict part or rows refuse it. rows
+// changes the tables, or nothing and says why.
+func (s *Store) appendLocked(t metastore.Term, parts []metastore.AppendPart, rows func() error) ([]metastore.Version, error) {
 	if _, err := s.liveLocked(t); err != nil {
 		return nil, err
 	}
@@ -72,6 +79,9 @@ func (s *Store) Append(ctx context.Context, t metastore.Term, parts []metastore.
 		if head := s.mu.journals[p.Journal].head(); p.Strict && p.Expect != head {
 			return nil, &metastore.StrictLostError{Journal: p.Journal, Head: head}
 		}
+	}
+	if err := rows(); err != nil {
+		return nil, err
 	}
 	versions := make([]metastore.Version, len(parts))
 	for i, p := range parts {

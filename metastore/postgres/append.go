@@ -20,6 +20,11 @@ func (s *Store) Append(ctx context.Context, term metastore.Term, parts []metasto
 	if err := s.cluster.CheckParts(parts); err != nil {
 		return nil, err
 	}
+	return s.append(ctx, fmt.Sprintf("append to %d journals", len(parts)), appendSQL, appendArgs(term, parts))
+}
+
+// appendArgs are the arguments of append.
+func appendArgs(term metastore.Term, parts []metastore.AppendPart) []any {
 	journals := make([]int32, len(parts))
 	payloads := make([][]byte, len(parts))
 	expects := make([]int64, len(parts))
@@ -29,14 +34,18 @@ func (s *Store) Append(ctx context.Context, term metastore.Term, parts []metasto
 			expects[i] = int64(p.Expect)
 		}
 	}
+	return []any{int64(term), journals, payloads, expects}
+}
+
+// append runs append or append_rows.
+func (s *Store) append(ctx context.Context, what, statement string, args []any) ([]metastore.Version, error) {
 	var outcome string
 	var assigned []int64
 	var lostJournal pgtype.Int4
 	var lostHead pgtype.Int8
-	err := s.pool.QueryRow(ctx, s.sql[appendSQL], int64(term), journals, payloads, expects).
-		Scan(&outcome, &assigned, &lostJournal, &lostHead)
+	err := s.pool.QueryRow(ctx, s.sql[statement], args...).Scan(&outcome, &assigned, &lostJournal, &lostHead)
 	if err != nil {
-		return nil, failed(ctx, s.pool, fmt.Sprintf("append to %d journals", len(parts)), err)
+		return nil, failed(ctx, s.pool, what, err)
 	}
 	switch outcome {
 	case "ended":

@@ -16,13 +16,14 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migration is one step of the schema; its number is its place, from 1.
+// migration is one step of the schema.
 type migration struct {
-	name string
-	sql  string
+	number int
+	name   string
+	sql    string
 }
 
-// migrations returns the steps in order. Their files are numbered without gaps.
+// migrations returns the steps in the order of their numbers, which open their files' names.
 func migrations() ([]migration, error) {
 	files, err := fs.ReadDir(migrationFiles, "migrations")
 	if err != nil {
@@ -30,14 +31,15 @@ func migrations() ([]migration, error) {
 	}
 	all := make([]migration, len(files))
 	for i, f := range files {
-		if len(f.Name()) < 4 || f.Name()[:4] != fmt.Sprintf("%04d", i+1) {
-			return nil, fmt.Errorf("migration %s should be number %d", f.Name(), i+1)
+		var number int
+		if _, err := fmt.Sscanf(f.Name(), "%04d_", &number); err != nil || number < 1 || i > 0 && number <= all[i-1].number {
+			return nil, fmt.Errorf("migration %s has no number of its own", f.Name())
 		}
 		body, err := fs.ReadFile(migrationFiles, "migrations/"+f.Name())
 		if err != nil {
 			return nil, err
 		}
-		all[i] = migration{name: f.Name(), sql: string(body)}
+		all[i] = migration{number: number, name: f.Name(), sql: string(body)}
 	}
 	return all, nil
 }
@@ -51,8 +53,9 @@ func (s *Store) migrate(ctx context.Context, schema string) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.migrated(ctx, s.pool, schema, len(all))
-	if err != nil || done == len(all) {
+	last := all[len(all)-1].number
+	done, err := s.migrated(ctx, s.pool, schema, last)
+	if err != nil || done == last {
 		return err
 	}
 	tx, err := s.pool.Begin(ctx)
@@ -63,10 +66,13 @@ func (s *Store) migrate(ctx context.Context, schema string) error {
 	if _, err := tx.Exec(ctx, s.sql[lockMigrationsSQL], "wadi migrations "+schema); err != nil {
 		return fmt.Errorf("lock the metastore's migrations: %w", err)
 	}
-	if done, err = s.migrated(ctx, tx, schema, len(all)); err != nil {
+	if done, err = s.migrated(ctx, tx, schema, last); err != nil {
 		return err
 	}
-	for i := done; i < len(all); i++ {
+	for i := range all {
+		if all[i].number <= done {
+			continue
+		}
 		sql := moveTo(schema, all[i].sql)
 		if i == 0 {
 			// Asked for only where it is missing: it takes a right on the database that its owner may keep.
@@ -82,7 +88,7 @@ func (s *Store) migrate(ctx context.Context, schema string) error {
 		if _, err := tx.Conn().PgConn().Exec(ctx, sql).ReadAll(); err != nil {
 			return fmt.Errorf("migrate the metastore by %s: %w", all[i].name, err)
 		}
-		if _, err := tx.Exec(ctx, s.sql[tookSQL], i+1, all[i].name); err != nil {
+		if _, err := tx.Exec(ctx, s.sql[tookSQL], all[i].number, all[i].name); err != nil {
 			return fmt.Errorf("note the migration %s: %w", all[i].name, err)
 		}
 	}

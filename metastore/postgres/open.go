@@ -232,6 +232,8 @@ func statements() []string {
 		checkServerSQL, clusterSQL, makeClusterSQL, lockMigrationsSQL, lookSQL, migratedSQL, tookSQL,
 		appendSQL, readSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
 		beginTermSQL, renewTermSQL, drainTermSQL, expireTermSQL, endTermSQL, termsSQL, pruneTermsSQL, nowSQL,
+		appendRowsSQL, extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
+		retireSQL, collectedSQL, retiredSQL, segmentsSQL,
 	}
 }
 

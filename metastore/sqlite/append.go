@@ -42,31 +42,38 @@ func (s *Store) Append(ctx context.Context, term metastore.Term, parts []metasto
 	if err := s.cluster.CheckParts(parts); err != nil {
 		return nil, err
 	}
-	versions := make([]metastore.Version, len(parts))
-	err := s.write(ctx, fmt.Sprintf("append to %d journals", len(parts)), func(tx *writeTx) error {
-		if err := tx.checkLive(term); err != nil {
-			return err
-		}
-		for i, p := range parts {
-			head, err := tx.head(p.Journal)
-			if err != nil {
-				return err
-			}
-			if p.Strict && p.Expect != head {
-				return &metastore.StrictLostError{Journal: p.Journal, Head: head} // rolls the rest back
-			}
-			versions[i] = head + 1
-		}
-		for i, p := range parts {
-			if _, err := tx.exec(appendSQL, p.Journal, versions[i], p.Payload); err != nil {
-				return fmt.Errorf("append to %v: %w", p.Journal, err)
-			}
-		}
-		return nil
+	var versions []metastore.Version
+	err := s.write(ctx, fmt.Sprintf("append to %d journals", len(parts)), func(tx *writeTx) (err error) {
+		versions, err = tx.append(term, parts)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	// Committed and synced: the entries are in the journals for good.
+	return versions, nil
+}
+
+// append adds the parts; what it refuses is rolled back with all the rest.
+func (t *writeTx) append(term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
+	if err := t.checkLive(term); err != nil {
+		return nil, err
+	}
+	versions := make([]metastore.Version, len(parts))
+	for i, p := range parts {
+		head, err := t.head(p.Journal)
+		if err != nil {
+			return nil, err
+		}
+		if p.Strict && p.Expect != head {
+			return nil, &metastore.StrictLostError{Journal: p.Journal, Head: head}
+		}
+		versions[i] = head + 1
+	}
+	for i, p := range parts {
+		if _, err := t.exec(appendSQL, p.Journal, versions[i], p.Payload); err != nil {
+			return nil, fmt.Errorf("append to %v: %w", p.Journal, err)
+		}
+	}
 	return versions, nil
 }

@@ -12,23 +12,30 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrations returns the steps of the schema in order; a step's number is its
-// place, from 1, and the file's user_version once it has been taken.
-func migrations() ([]string, error) {
+// migration is one step of the schema. Its number is the file's user_version once
+// it has been taken.
+type migration struct {
+	number int
+	sql    string
+}
+
+// migrations returns the steps in the order of their numbers, which open their files' names.
+func migrations() ([]migration, error) {
 	files, err := fs.ReadDir(migrationFiles, "migrations")
 	if err != nil {
 		return nil, err
 	}
-	all := make([]string, len(files))
+	all := make([]migration, len(files))
 	for i, f := range files {
-		if len(f.Name()) < 4 || f.Name()[:4] != fmt.Sprintf("%04d", i+1) {
-			return nil, fmt.Errorf("migration %s should be number %d", f.Name(), i+1)
+		var number int
+		if _, err := fmt.Sscanf(f.Name(), "%04d_", &number); err != nil || number < 1 || i > 0 && number <= all[i-1].number {
+			return nil, fmt.Errorf("migration %s has no number of its own", f.Name())
 		}
 		body, err := fs.ReadFile(migrationFiles, "migrations/"+f.Name())
 		if err != nil {
 			return nil, err
 		}
-		all[i] = string(body)
+		all[i] = migration{number, string(body)}
 	}
 	return all, nil
 }
@@ -39,6 +46,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last := all[len(all)-1].number
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -57,18 +65,21 @@ func (s *Store) migrate(ctx context.Context) error {
 	switch {
 	case application != applicationID && (tables > 0 || application != 0 || done != 0):
 		return metastore.ErrForeignSchema
-	case done > len(all):
-		return fmt.Errorf("it is at migration %d, this release knows %d: %w", done, len(all), metastore.ErrNewerSchema)
-	case done == len(all):
+	case done > last:
+		return fmt.Errorf("it is at migration %d, this release knows %d: %w", done, last, metastore.ErrNewerSchema)
+	case done == last:
 		return nil
 	}
-	for i := done; i < len(all); i++ {
-		if _, err := tx.ExecContext(ctx, all[i]); err != nil {
-			return fmt.Errorf("migration %d: %w", i+1, err)
+	for _, m := range all {
+		if m.number <= done {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, m.sql); err != nil {
+			return fmt.Errorf("migration %d: %w", m.number, err)
 		}
 	}
 	// Pragmas take no parameters; both are part of the transaction.
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("pragma application_id = %d; pragma user_version = %d", applicationID, len(all))); err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("pragma application_id = %d; pragma user_version = %d", applicationID, last)); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -158,11 +158,18 @@ func writes() []string {
 		clusterSQL, makeClusterSQL, makeJournalSQL,
 		liveSQL, headSQL, appendSQL, placedSQL, placeSQL, replaceSQL, trimSQL, trimmedSQL,
 		lastTermSQL, nodesSQL, seatsSQL, beginTermSQL, renewTermSQL, drainTermSQL, heldSQL, endTermSQL, pruneTermsSQL,
+		takenSegmentSQL, removeExtentSQL, overlapSQL, placeExtentSQL, retireReplacedSQL, retireSQL, collectedSQL,
 	}
 }
 
 // reads lists the statements of the connections that read.
-func reads() []string { return []string{headsSQL, entriesSQL, snapshotsSQL, termsSQL} }
+func reads() []string {
+	return []string{
+		headsSQL, entriesSQL, snapshotsSQL, termsSQL,
+		extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
+		retiredSQL, segmentsSQL,
+	}
+}
 
 // Cluster implements metastore.Store.
 func (s *Store) Cluster() metastore.Cluster { return s.cluster }
