@@ -31,7 +31,7 @@ const (
 	EffectForgetProducer   EffectKind = 36
 	EffectLogStart         EffectKind = 37
 	EffectMarker           EffectKind = 38 // ends a transaction in partitions
-	EffectSwap             EffectKind = 39 // reserved: compaction
+	EffectSwap             EffectKind = 39 // compaction has changed a partition's rows
 	EffectInlineBatches    EffectKind = 40 // reserved: extents whose place is the entry
 
 	// Groups.
@@ -79,6 +79,8 @@ func (k EffectKind) String() string {
 		return "log-start"
 	case EffectMarker:
 		return "marker"
+	case EffectSwap:
+		return "swap"
 	case EffectGroupGeneration:
 		return "group-generation"
 	case EffectOffsetsCommitted:

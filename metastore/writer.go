@@ -15,6 +15,7 @@ import (
 // Appender is what a Writer needs of a Store.
 type Appender interface {
 	Append(ctx context.Context, term Term, parts []AppendPart) ([]Version, error)
+	AppendRows(ctx context.Context, term Term, parts []AppendPart, rows Rows) ([]Version, error)
 }
 
 // ErrUnknown says that it can't be known here whether an append landed: the
@@ -91,6 +92,16 @@ func (w *Writer) Term() Term { return w.term }
 // caught up with the head that was found. ErrTermEnded and ErrUnknown end the writer.
 // An error that wraps ErrStopped names a journal that takes nothing more.
 func (w *Writer) Append(ctx context.Context, drafts []Draft) (*Landed, error) {
+	return w.append(ctx, drafts, nil)
+}
+
+// AppendRows is Append that also changes rows of the tables. ErrRowsTaken says that
+// nothing was appended, nor will be.
+func (w *Writer) AppendRows(ctx context.Context, drafts []Draft, rows Rows) (*Landed, error) {
+	return w.append(ctx, drafts, &rows)
+}
+
+func (w *Writer) append(ctx context.Context, drafts []Draft, rows *Rows) (*Landed, error) {
 	journals := make([]JournalID, len(drafts))
 	for i, d := range drafts {
 		journals[i] = d.Journal
@@ -108,7 +119,7 @@ func (w *Writer) Append(ctx context.Context, drafts []Draft) (*Landed, error) {
 			w.follower.replicas[p.Journal].forget()
 		}
 	}()
-	landed, err := w.send(ctx, parts)
+	landed, err := w.send(ctx, parts, rows)
 	if errors.Is(err, ErrTermEnded) || errors.Is(err, ErrUnknown) {
 		w.mu.Lock()
 		w.mu.ended = err
@@ -151,8 +162,9 @@ func (w *Writer) number(drafts []Draft) ([]AppendPart, error) {
 }
 
 // send appends until the outcome is certain.
-func (w *Writer) send(ctx context.Context, parts []AppendPart) (*Landed, error) {
+func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Landed, error) {
 	pause := w.retry.First
+	taken := false
 	for attempt := 0; ; attempt++ {
 		if attempt > 0 {
 			w.Repeated.Add(1)
@@ -162,11 +174,20 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart) (*Landed, error) 
 			pause = min(2*pause, w.retry.Max)
 		}
 		// Not ctx: a cancelled append may still land, and nobody would look for it.
-		versions, err := w.store.Append(context.WithoutCancel(ctx), w.term, parts)
+		versions, err := w.try(context.WithoutCancel(ctx), parts, rows)
 		var lost *StrictLostError
 		switch {
+		case err == nil && taken:
+			return w.foldTaken(ctx, parts, versions)
 		case err == nil:
 			return w.fold(ctx, parts, versions)
+		case errors.Is(err, ErrRowsTaken) && attempt == 0:
+			return nil, err
+		case errors.Is(err, ErrRowsTaken):
+			// An earlier try may have landed, or may land yet once the rows that refuse it are
+			// gone. Entries without effects take its numbers: what comes first stands.
+			parts, rows, taken = placeholders(parts), nil, true
+			continue
 		case errors.Is(err, ErrTermEnded):
 			return nil, err
 		case errors.As(err, &lost):
@@ -174,6 +195,43 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart) (*Landed, error) 
 		}
 		w.log.Warn("an append's outcome is unknown; sending it again", "err", err, "attempt", attempt+1)
 	}
+}
+
+func (w *Writer) try(ctx context.Context, parts []AppendPart, rows *Rows) ([]Version, error) {
+	if rows == nil {
+		return w.store.Append(ctx, w.term, parts)
+	}
+	return w.store.AppendRows(ctx, w.term, parts, *rows)
+}
+
+// placeholders returns the same entries without effects.
+func placeholders(parts []AppendPart) []AppendPart {
+	empty := make([]AppendPart, len(parts))
+	for i, p := range parts {
+		h, _, _ := ParseEntry(p.Payload) // we made it
+		empty[i] = AppendPart{Journal: p.Journal, Payload: AppendHeader(nil, h), Strict: p.Strict, Expect: p.Expect}
+	}
+	return empty
+}
+
+// foldTaken folds placeholders. Where the first entry with their number has effects
+// it is the append itself, whose reply was lost.
+func (w *Writer) foldTaken(ctx context.Context, parts []AppendPart, versions []Version) (*Landed, error) {
+	landed, err := w.fold(ctx, parts, versions)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range landed.Parts {
+		if len(p.Outcomes) > 0 {
+			return landed, nil
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, p := range parts {
+		w.mu.numbers[p.Journal] = landed.Parts[i].Number // taken by the placeholder
+	}
+	return nil, ErrRowsTaken
 }
 
 // fold waits until the replicas have passed the versions that the append got, and returns what it came to.

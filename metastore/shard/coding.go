@@ -30,6 +30,8 @@ func decodeUint(d *metastore.Decoder, limit uint64, what string) int64 {
 	return int64(v)
 }
 
+func appendSigned(dst []byte, v int64) []byte { return binary.AppendVarint(dst, v) }
+
 func appendPartition(dst []byte, p PartitionID) []byte {
 	return appendUint(binary.AppendUvarint(dst, p.Topic), p.Index)
 }

@@ -31,6 +31,12 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 	case metastore.EffectLogStart:
 		l := decodeLogStart(&d)
 		text = fmt.Sprintf("log-start partition=%v offset=%d", l.partition, l.offset)
+	case metastore.EffectSwap:
+		w := decodeSwap(&d)
+		text = fmt.Sprintf("swap partition=%v merged=%d..%d bytes=%+d", w.Partition, w.Expected, w.To, w.Bytes)
+		if w.Rewrite {
+			text = fmt.Sprintf("swap partition=%v rewritten bytes=%+d", w.Partition, w.Bytes)
+		}
 	case metastore.EffectPartitionsOpened:
 		o := decodeOpened(&d)
 		text = fmt.Sprintf("partitions-opened topic=%d id=%x first=%d stride=%d count=%d", o.Topic, o.ID, o.First, o.Stride, o.Count)
@@ -82,6 +88,9 @@ func (s *State) Dump(w io.Writer) error {
 		fmt.Fprintf(&b, "topic %d id=%x stride=%d\n", t.number, t.id, t.stride)
 		for _, p := range t.partitions {
 			fmt.Fprintf(&b, "  partition %v log-start=%d high-watermark=%d\n", p.id, p.logStart, p.highWatermark)
+			if m := p.merged; m != (Merged{}) {
+				fmt.Fprintf(&b, "    merged to=%d bytes=%d version=%d\n", m.To, m.Bytes, m.Version)
+			}
 			for i := range p.extents {
 				e := p.extents.at(i, p.highWatermark)
 				if m := e.Marker; e.IsMarker() {

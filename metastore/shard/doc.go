@@ -3,11 +3,12 @@
 //
 // It does: fold flushes, fences, forgets, log start moves, markers, openings and closings
 // of partitions (the effects' codings are beside their folds), and answer from
-// that state: where a partition's bytes lie (Plan), what its bounds are (Bounds),
+// that state: where a partition's bytes lie (Plan; those of merged
+// offsets lie in tables), what its bounds are (Bounds),
 // what must be said to a producer (Judge), what was aborted (Aborted).
 //
 // It does not: know of time, terms' numbers (package metastore's Fold does),
-// buckets or Kafka's codes. Compaction has reserved places only; an effect of it stops the journal.
+// buckets or Kafka's codes.
 //
 // Transactions: a batch carries its transaction's number (FlushBatch.Transaction), which
 // rises with each of its producer's. The first that stands opens the transaction here; the last
@@ -25,7 +26,7 @@
 //   - The state depends on the entries alone. Whatever iterates does so in the
 //     order of topic numbers, partition indexes and producer ids.
 //   - A partition's extents are dense: each begins where the one before it ends,
-//     the last ends at the high watermark.
+//     the last ends at the high watermark. Offsets that were merged have none.
 //   - Of a producer at most one transaction is open in a partition, and its number is higher
 //     than all that have ended there.
 //   - A log start only grows and is never above the high watermark.

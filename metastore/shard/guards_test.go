@@ -203,7 +203,6 @@ func TestGuards_NoProducer(t *testing.T) {
 // 2: what is reserved, or unknown, stops the journal.
 func TestGuards_ReservedStops(t *testing.T) {
 	for name, effect := range map[string][]byte{
-		"swap":           metastore.AppendEffect(nil, metastore.EffectSwap, nil),
 		"inline batches": metastore.AppendEffect(nil, metastore.EffectInlineBatches, nil),
 		"catalog's":      metastore.AppendEffect(nil, metastore.EffectTopicDeleted, []byte{1}),
 		"opened twice":   AppendOpened(nil, Opened{Topic: 1, ID: testTopicID, First: 3, Stride: 1, Count: 1}),

@@ -1,13 +1,13 @@
 package shard
 
-// Bytes returns how many bytes the extents of a partition have together, 0 for one
-// that is not open. Markers have none. It walks the extents.
+// Bytes returns how many bytes a partition has in its extents and in rows of merged
+// ones, 0 for one that is not open. Markers in extents have none. It walks the extents.
 func (s *State) Bytes(id PartitionID) int64 {
 	p := s.partition(id)
 	if p == nil {
 		return 0
 	}
-	bytes := int64(0)
+	bytes := p.merged.Bytes
 	for i := range p.extents {
 		bytes += int64(p.extents[i].length)
 	}

@@ -17,6 +17,7 @@ type partition struct {
 	producers     []producerSlot    // by id
 	open          []openTransaction // by first offset; derived
 	aborted       []aborted         // by last offset
+	merged        Merged
 }
 
 // producerSlot keeps the id beside the pointer, so that a search touches one array.
@@ -64,10 +65,10 @@ func (s *State) Bounds(id PartitionID) (logStart, highWatermark, lastStable int6
 
 // Plan appends to dst the extent that holds offset and those after it, until
 // bytesMax bytes are reached; at least one. It appends none for an offset outside
-// the partition's bounds.
+// the partition's bounds, nor for one that was merged: rows hold its place.
 func (s *State) Plan(id PartitionID, offset int64, bytesMax int, dst []Extent) []Extent {
 	p := s.partition(id)
-	if p == nil || offset < p.logStart || offset >= p.highWatermark {
+	if p == nil || offset < p.logStart || offset < p.merged.To || offset >= p.highWatermark {
 		return dst
 	}
 	bytes := int64(0)

@@ -13,7 +13,8 @@ import (
 const (
 	snapshotFormat       = 1
 	snapshotTransactions = 2 // extents may be markers, producers may have transactions, partitions have aborted ones
-	snapshotFormats      = snapshotFormat | snapshotTransactions
+	snapshotMerged       = 4 // partitions say what of them is merged
+	snapshotFormats      = snapshotFormat | snapshotTransactions | snapshotMerged
 )
 
 // The flags of a producer. Persisted. The count of its batches is in the bits between.
@@ -42,6 +43,11 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 	for _, t := range topics {
 		if slices.ContainsFunc(t.partitions, (*partition).hasTransactions) {
 			format |= snapshotTransactions
+		}
+		if slices.ContainsFunc(t.partitions, func(p *partition) bool { return p.merged != Merged{} }) {
+			format |= snapshotMerged
+		}
+		if format == snapshotFormats {
 			break
 		}
 	}
@@ -117,6 +123,9 @@ func (p *partition) appendSnapshot(dst []byte, format byte) []byte {
 	}
 	if format&snapshotTransactions != 0 {
 		dst = p.appendAborted(dst)
+	}
+	if format&snapshotMerged != 0 {
+		dst = p.appendMerged(dst)
 	}
 	return dst
 }
@@ -265,6 +274,9 @@ func (p *partition) restore(d *metastore.Decoder, format byte) {
 	if format&snapshotTransactions != 0 {
 		p.restoreAborted(d)
 		p.derive()
+	}
+	if format&snapshotMerged != 0 {
+		p.restoreMerged(d)
 	}
 }
 

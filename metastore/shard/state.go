@@ -47,7 +47,7 @@ type topic struct {
 func New() *State { return &State{topics: map[uint64]*topic{}} }
 
 // Apply folds one effect. Outcomes: []BatchOutcome of a flush; bool, whether it
-// stood, of a fence, a forget and a closing; the log start (int64, -1 when void) of
+// stood, of a fence, a forget, a swap and a closing; the log start (int64, -1 when void) of
 // a log start move; []MarkerOutcome of a marker; nil of an opening.
 func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, want bool) (any, error) {
 	d := metastore.Decoder{Rest: body}
@@ -68,6 +68,8 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome = markers
 	case metastore.EffectLogStart:
 		outcome = s.applyLogStart(&d)
+	case metastore.EffectSwap:
+		outcome = s.applySwap(at, &d)
 	case metastore.EffectPartitionsOpened:
 		err = s.applyOpened(&d)
 	case metastore.EffectPartitionsClosed:
