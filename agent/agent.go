@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/agent/follow"
 	wadihttp "github.com/wadi-io/wadi/agent/http"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/agent/metrics"
@@ -67,6 +68,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, background := errgroup.WithContext(background)
 	group.Go(func() error { return p.follower.Run(background) })
 	group.Go(func() error { return p.door.run(background) })
+	if p.peerDoor != nil {
+		group.Go(func() error { return p.peerDoor.run(background) })
+		group.Go(func() error { return p.peers.run(background) })
+	}
 	if p.http != nil {
 		server, err := wadihttp.New(p.httpConfig, p.registry, a.readiness)
 		if err != nil {
@@ -160,6 +165,14 @@ func (a *Agent) sources(p *process) metrics.Sources {
 		BuffersIdle: p.buffers.IdleBytes,
 		Statements:  p.store.Statements,
 		Replicas:    p.follower.Replicas,
-		Clock:       time.Now,
+		Pushed:      p.follower.PushStats,
+		Peers: func() *follow.Stats {
+			if t := a.serving.Load(); t != nil && t.mesh != nil {
+				stats := t.mesh.Stats()
+				return &stats
+			}
+			return nil
+		},
+		Clock: time.Now,
 	}
 }

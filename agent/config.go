@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 )
@@ -22,6 +24,7 @@ type Config struct {
 	Roles      metastore.Roles    // what the agent is there for
 	Kafka      string             // host:port to listen on
 	Advertised string             // host:port that clients are told; empty: what Kafka is
+	Peer       PeerConfig         // of streams between agents; none by default
 	HTTP       string             // host:port of metrics and health; empty: none
 	CacheBytes int64              // of segments in memory
 	Lease      time.Duration      // how long an agent that is silent counts as alive
@@ -45,6 +48,9 @@ type Given struct {
 	Listener net.Listener    // instead of a socket at Config.Kafka
 	Bucket   bucket.Bucket   // instead of Config.Bucket, which still says by its scheme what PUTs cost
 	Store    metastore.Store // instead of Config.Metastore
+
+	PeerListener net.Listener // instead of a socket at Config.Peer.Listen
+	DialPeer     func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // localPutsPerSecond is the PUT budget of a bucket whose PUTs cost nothing.
@@ -54,6 +60,7 @@ const localPutsPerSecond = 1000
 func Default() Config {
 	return Config{
 		Kafka:      "127.0.0.1:9092",
+		Peer:       PeerConfig{Streams: follow.DefaultConfig()},
 		CacheBytes: 256 << 20,
 		Roles:      metastore.RolesAll,
 		Lease:      15 * time.Second,
@@ -87,6 +94,9 @@ func (c Config) Validate() error {
 		if _, _, err := splitAddress(c.Advertised); err != nil {
 			return err
 		}
+	}
+	if err := c.Peer.Validate(); err != nil {
+		return err
 	}
 	if err := c.Hedge.Validate(); err != nil {
 		return err

@@ -29,25 +29,28 @@ import (
 
 // process is what the terms of one process share: nothing of it appends.
 type process struct {
-	name       string
-	host       string // advertised
-	port       int32  // advertised
-	lock       *folderLock
-	door       *door
-	http       net.Listener // nil: no HTTP
-	httpConfig wadihttp.Config
-	registry   *prometheus.Registry
-	metrics    *metrics.Metrics
-	requests   *bucket.Counter // to the bucket, each try
-	bucket     bucket.Bucket
-	store      *metastore.Counting
-	clock      clock // the database's
-	follower   *metastore.Follower
-	buffers    *cache.Buffers
-	blocks     *fetch.Blocks
-	fetcher    *fetch.Fetcher
-	grew       atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
-	closers    []io.Closer
+	name        string
+	host        string // advertised
+	port        int32  // advertised
+	lock        *folderLock
+	door        *door
+	peerDoor    *door  // nil: no streams between agents
+	peerAddress string // advertised
+	peers       *peers
+	http        net.Listener // nil: no HTTP
+	httpConfig  wadihttp.Config
+	registry    *prometheus.Registry
+	metrics     *metrics.Metrics
+	requests    *bucket.Counter // to the bucket, each try
+	bucket      bucket.Bucket
+	store       *metastore.Counting
+	clock       clock // the database's
+	follower    *metastore.Follower
+	buffers     *cache.Buffers
+	blocks      *fetch.Blocks
+	fetcher     *fetch.Fetcher
+	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
+	closers     []io.Closer
 }
 
 // idleBuffersBytes bounds the segment buffers that are kept for the next flush, in bytes.
@@ -81,6 +84,9 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 	if err := p.listen(ctx, cfg); err != nil {
 		return err
 	}
+	if err := p.listenToPeers(ctx, cfg); err != nil {
+		return err
+	}
 	if err := p.openBucket(ctx, cfg); err != nil {
 		return err
 	}
@@ -93,6 +99,7 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 		p.closers = append(p.closers, store)
 	}
 	p.store = metastore.NewCounting(store)
+	p.peers = newPeers(p.store, cfg.Log)
 	if err := p.clock.read(ctx, p.store); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
@@ -23,6 +24,7 @@ type term struct {
 	writer  *metastore.Writer
 	ingest  *ingest.Ingest
 	groups  *group.Coordinator
+	mesh    *follow.Mesh // nil: no streams between agents
 	server  *wire.Server
 }
 
@@ -38,7 +40,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 		}
 	}
 	info, err := p.store.BeginTerm(ctx, metastore.AgentInfo{
-		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: metastore.FeatureLevel,
+		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: metastore.FeatureLevel, Peer: p.peerAddress,
 	}, a.cfg.Lease)
 	if err != nil {
 		return fmt.Errorf("begin a term: %w", err)
@@ -59,6 +61,9 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	}
 	p.grew.Store(t.ingest)
 	a.cfg.Log.Info("a term has begun", "term", info.Term, "node", info.Node, "kafka", p.door.Addr().String())
+	if t.mesh != nil {
+		tasks.Go(func() error { return t.mesh.Run(lifetime) })
+	}
 	tasks.Go(func() error { return t.ingest.Run(lifetime) })
 	tasks.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
 	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
@@ -134,6 +139,9 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		return nil, err
 	}
 	t.ingest.Stats.Observe = p.metrics.Stage
+	if t.mesh, err = a.newMesh(p, info, t.writer); err != nil {
+		return nil, err
+	}
 	if t.groups, err = a.newGroups(p, t.writer); err != nil {
 		return nil, err
 	}

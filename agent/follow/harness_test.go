@@ -176,12 +176,15 @@ func payload(term metastore.Term, v metastore.Version, word string) []byte {
 }
 
 // eventually waits for what real sockets need time for.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
-		if time.Now().After(end) {
+	look, end := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-end:
 			t.Fatalf("not within 10 s: %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }

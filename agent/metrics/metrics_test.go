@@ -17,6 +17,7 @@ import (
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/cache"
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
@@ -90,6 +91,8 @@ func touch(m *Metrics) {
 		BuffersIdle:     func() int64 { return 14 },
 		Statements:      func() metastore.Statements { return metastore.Statements{Append: 15} },
 		Replicas:        follower.Replicas,
+		Pushed:          follower.PushStats,
+		Peers:           func() *follow.Stats { return &follow.Stats{Peers: 16, Reachable: 17} },
 		Clock:           func() time.Time { return begin },
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wadi-io/wadi/agent/cache"
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
@@ -25,6 +26,8 @@ type Sources struct {
 	BuffersIdle     func() int64 // bytes
 	Statements      func() metastore.Statements
 	Replicas        func() []*metastore.Replica
+	Pushed          func() metastore.PushStats // what other agents pushed
+	Peers           func() *follow.Stats
 	Clock           func() time.Time // that Replica.FreshAt is told by; needed for Replicas
 }
 
@@ -65,6 +68,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
 		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), buffersGroup(), statementsGroup(), replicasGroup(),
+		pushedGroup(), peersGroup(),
 	}}
 	p.sources.Store(&Sources{})
 	return p
@@ -230,6 +234,42 @@ func replicasGroup() group {
 				stopped = 1
 			}
 			emit(r.ID().String(), now.Sub(r.FreshAt()).Seconds(), float64(r.Version()), stopped)
+		}
+	}}
+}
+
+func pushedGroup() group {
+	return group{[]pulledMetric{
+		counter("wadi_pushed_entries_received_total", "Entries that other agents pushed to this one."),
+		counter("wadi_pushed_entries_known_total", "Entries that were pushed and had been read before."),
+		counter("wadi_pushed_entries_early_total", "Entries that were pushed and came before their predecessors."),
+		counter("wadi_pushed_entries_unwanted_total", "Entries that were pushed of journals that this agent doesn't follow, or that have stopped."),
+		counter("wadi_push_gap_reads_total", "Reads of the metastore for what was missing under entries that were pushed."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Pushed == nil {
+			return
+		}
+		v := s.Pushed()
+		emit("", float64(v.Entries), float64(v.Known), float64(v.Early), float64(v.Unwanted), float64(v.Fills))
+	}}
+}
+
+func peersGroup() group {
+	return group{[]pulledMetric{
+		gauge("wadi_peers", "Other agents that this one pushes to, or tries to."),
+		gauge("wadi_peers_reachable", "Other agents that answer this one."),
+		gauge("wadi_peer_streams", "Streams by which other agents push to this one."),
+		counter("wadi_peer_streams_ended_total", "Streams to other agents that broke, and tries that failed."),
+		counter("wadi_pushed_entries_sent_total", "Entries that this agent pushed, one for each agent that follows."),
+		counter("wadi_pushed_entries_dropped_total", "Entries that were not pushed because an agent is slow."),
+		counter("wadi_pushed_bytes_sent_total", "Bytes of entries that this agent pushed."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Peers == nil {
+			return
+		}
+		if v := s.Peers(); v != nil {
+			emit("", float64(v.Peers), float64(v.Reachable), float64(v.Streams), float64(v.StreamsEnded),
+				float64(v.Entries), float64(v.Dropped), float64(v.Bytes))
 		}
 	}}
 }

@@ -34,13 +34,13 @@ func (p *program) agentCommand() *cli.Command {
 	return &cli.Command{
 		Name: "agent", Usage: "run an agent on a bucket and a metastore",
 		Description: "Runs until SIGTERM or SIGINT, which let requests in flight finish; a second one\nends it at once. Nothing acknowledged is lost either way.",
-		Flags: agentFlags(
+		Flags: agentFlags(append(peerFlags(),
 			&cli.StringFlag{Name: "bucket", Usage: "keep segments at `URL`: " + bucketURLs},
 			&cli.DurationFlag{Name: "bucket-hedge-get", Usage: "ask the bucket again for what it hasn't sent after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.DurationFlag{Name: "bucket-hedge-put", Usage: "send the bucket again what it hasn't taken after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.StringFlag{Name: "metastore", Usage: "keep journals at `URL`: sqlite:///path, postgres://…, memory://"},
 			&cli.StringFlag{Name: "zone", Usage: "the agent is in availability zone `NAME`"},
-		),
+		)...),
 		Action: func(ctx *cli.Context) error {
 			if err := argumentCount(ctx, 0, 0); err != nil {
 				return err
@@ -56,6 +56,9 @@ func (p *program) agentCommand() *cli.Command {
 			}
 			config.Bucket, config.Metastore = ctx.String("bucket"), ctx.String("metastore")
 			config.Zone = ctx.String("zone")
+			if config.Peer, err = peerConfig(ctx, config.Peer); err != nil {
+				return err
+			}
 			config.Hedge.GetAfter, config.Hedge.PutAfter = ctx.Duration("bucket-hedge-get"), ctx.Duration("bucket-hedge-put")
 			return p.runAgent(ctx.Context, config)
 		},

@@ -1,0 +1,157 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/wadi-io/wadi/agent/follow"
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// PeerConfig says how agents push entries to each other.
+type PeerConfig struct {
+	Listen     string        // host:port where other agents push; empty: this agent neither pushes nor is pushed to
+	Advertised string        // host:port that other agents are told; empty: what Listen is
+	Streams    follow.Config // its Clock and Log are set by the agent
+}
+
+// Validate says in words which setting is wrong.
+func (c PeerConfig) Validate() error {
+	if c.Listen == "" {
+		return nil
+	}
+	for _, address := range []string{c.Listen, c.Advertised} {
+		if address == "" {
+			continue
+		}
+		if _, _, err := splitAddress(address); err != nil {
+			return err
+		}
+	}
+	if err := c.Streams.CheckAddress(c.Listen); err != nil {
+		return err
+	}
+	return c.Streams.Validate()
+}
+
+// listenToPeers takes the address where other agents push.
+func (p *process) listenToPeers(ctx context.Context, cfg Config) error {
+	l := cfg.Given.PeerListener
+	if l == nil {
+		if cfg.Peer.Listen == "" {
+			return nil
+		}
+		var lc net.ListenConfig
+		var err error
+		if l, err = lc.Listen(ctx, "tcp", cfg.Peer.Listen); err != nil {
+			return fmt.Errorf("other agents can't be listened to at %s: %w", cfg.Peer.Listen, err)
+		}
+	}
+	p.closers = append(p.closers, ignoreClosed{l})
+	p.peerDoor = newDoor(l)
+	p.peerAddress = cfg.Peer.Advertised
+	if p.peerAddress == "" {
+		host, port, err := splitAddress(l.Addr().String())
+		if err != nil {
+			return err
+		}
+		if named, _, _ := splitAddress(cfg.Peer.Listen); named != "" && net.ParseIP(named) == nil {
+			host = named
+		}
+		p.peerAddress = net.JoinHostPort(host, strconv.Itoa(int(port)))
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			return fmt.Errorf("other agents can't connect to %s: say by the advertised peer address where they reach this agent", p.peerAddress)
+		}
+	}
+	return nil
+}
+
+// newMesh makes the streams of a term, nil without an address for them. The writer
+// publishes by it from then on.
+func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer) (*follow.Mesh, error) {
+	if p.peerDoor == nil {
+		return nil, nil
+	}
+	cfg := a.cfg.Peer.Streams
+	cfg.Clock, cfg.Log = time.Now, a.cfg.Log
+	dial := a.cfg.Given.DialPeer
+	if dial == nil {
+		var d net.Dialer
+		dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
+	}
+	m, err := follow.New(cfg, follow.Deps{
+		Cluster:  p.store.Cluster().ID,
+		Self:     follow.Peer{Node: info.Node, Term: info.Term, Addr: p.peerAddress},
+		Listener: p.peerDoor.leaf(),
+		Dial:     dial,
+		Peers:    p.peers.now,
+		Met:      p.peers.look,
+		Sink:     p.follower,
+	})
+	if err == nil {
+		w.Publish = m.Publish
+	}
+	return m, err
+}
+
+// peersEvery is how often the metastore is asked who the other agents are.
+const peersEvery = 5 * time.Second
+
+// peers knows the agents with live terms.
+type peers struct {
+	store metastore.Terms
+	log   interface{ Warn(string, ...any) }
+	known atomic.Pointer[[]follow.Peer]
+	met   chan struct{}
+}
+
+func newPeers(store metastore.Terms, log interface{ Warn(string, ...any) }) *peers {
+	p := &peers{store: store, log: log, met: make(chan struct{}, 1)}
+	p.known.Store(&[]follow.Peer{})
+	return p
+}
+
+func (p *peers) now() []follow.Peer { return *p.known.Load() }
+
+// look has them asked for soon: an agent has come that isn't known.
+func (p *peers) look() {
+	select {
+	case p.met <- struct{}{}:
+	default:
+	}
+}
+
+// run asks until ctx ends.
+func (p *peers) run(ctx context.Context) error {
+	tick := time.NewTicker(peersEvery)
+	defer tick.Stop()
+	for {
+		asking, cancel := context.WithTimeout(ctx, peersEvery)
+		terms, err := p.store.Terms(asking)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			p.log.Warn("asking who the other agents are", "err", err)
+		default:
+			known := make([]follow.Peer, 0, len(terms))
+			for _, t := range terms {
+				if !t.Ended && t.LeaseLeft > 0 && t.Agent.Peer != "" {
+					known = append(known, follow.Peer{Node: t.Node, Term: t.Term, Addr: t.Agent.Peer})
+				}
+			}
+			p.known.Store(&known)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-p.met:
+		}
+	}
+}
