@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients kgo clients-jvm differential lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients kgo clients-jvm differential chaos cluster lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -59,6 +59,25 @@ differential: check ## ask Apache Kafka and Wadi the same, compare the answers
 	@test -d .cache/kafka-4.2.0 || mvn -q -B -f bench/differential/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/kafka-4.2.0
 	$(GO) build -o .cache/wadi ./cmd/wadi
 	$(GO) run ./bench/differential -jars .cache/kafka-4.2.0 -wadi .cache/wadi
+
+# What make chaos may be told.
+DURATION ?= 300s
+SEED     ?= 0
+AGENTS   ?= 3
+READ     ?= assign
+FAULTS   ?= mix
+BUCKET   ?= moto
+WINDOW   ?= 30s
+
+chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATION=300s SEED=0 AGENTS=3 READ=assign|subscribe FAULTS=mix)
+	$(GO) build -o .cache/wadi ./cmd/wadi
+	$(GO) build -o .cache/chaos ./bench/chaos
+	cd $(CLIENTS) && $(GO) build -o $(CURDIR)/.cache/workload ./workload
+	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -bucket $(BUCKET)
+
+cluster: check ## run Postgres and three agents in three zones on this machine, for you to try (BUCKET=folder|moto|minio)
+	$(GO) build -o wadi ./cmd/wadi
+	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))
 
 lint: check ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi

@@ -46,6 +46,12 @@ func (p *Pair) Start(ctx context.Context) error {
 	return nil
 }
 
+// StartAlone starts the primary only; Rejoin adds a standby.
+func (p *Pair) StartAlone() error {
+	p.primary = &Server{}
+	return p.primary.Start()
+}
+
 // Stop ends both and removes their folders.
 func (p *Pair) Stop() {
 	for _, s := range []*Server{p.standby, p.primary} {

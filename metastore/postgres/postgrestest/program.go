@@ -26,6 +26,9 @@ func (s *Server) Stop() { s.close() }
 // Address is where the server listens.
 func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
+// URL is the URL of a database.
+func (s *Server) URL(database string) string { return s.url(database) }
+
 // Create makes an empty database and returns its URL.
 func (s *Server) Create(ctx context.Context, name string) (url string, err error) {
 	conn, err := pgx.Connect(ctx, s.url("postgres"))

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/metastore/postgres"
+	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire/batch"
+	"github.com/wadi-io/wadi/wire/segment"
+)
+
+// auditMax bounds the audit.
+const auditMax = 2 * time.Minute
+
+// audit compares the bucket with the metastore, past all agents: every byte that
+// an entry names is there, and whatever else is there is known garbage.
+func (r *run) audit(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, auditMax)
+	defer cancel()
+	a := auditor{run: r}
+	if err := a.open(ctx); err != nil {
+		r.found("the audit can't begin: %v", err)
+		return
+	}
+	defer a.close()
+	a.extents()
+	a.readSegments(ctx)
+	if err := a.list(ctx); err != nil {
+		r.found("the audit can't list the bucket: %v", err)
+	}
+	r.note("audit: %d partitions, %d extents in %d segments; %d orphans of ended terms, %d of terms whose lease may run; %d snapshots placed, %d not",
+		a.partitions, a.named, len(a.segments), a.orphans, a.uncertain, len(a.snapshots), a.unplaced)
+}
+
+// piece is an extent as an entry names it.
+type piece struct {
+	shard.Extent
+	topic     [16]byte
+	partition int32
+}
+
+type auditor struct {
+	*run
+	bucket    bucket.Bucket
+	store     *postgres.Store
+	follower  *metastore.Follower
+	undo      []func()
+	segments  map[segment.ID][]piece // what entries name
+	snapshots map[string]bool        // keys of those that are placed
+	terms     map[metastore.Term]metastore.TermInfo
+
+	partitions, named, orphans, uncertain, unplaced int
+}
+
+func (a *auditor) open(ctx context.Context) error {
+	b, closer, err := bucket.Open(ctx, a.cluster.Bucket)
+	if err != nil {
+		return err
+	}
+	a.bucket = b
+	a.undo = append(a.undo, func() { closer.Close() })
+	if a.store, err = postgres.Open(ctx, a.cluster.Metastore, metastore.DefaultCluster()); err != nil {
+		return err
+	}
+	a.undo = append(a.undo, func() { a.store.Close() })
+	fc := metastore.DefaultFollowerConfig()
+	fc.Log = slog.New(slog.DiscardHandler)
+	a.follower = metastore.NewFollower(a.store, b, fc)
+	journals := []metastore.JournalID{metastore.CatalogJournal}
+	a.follower.Follow(metastore.CatalogJournal, catalog.New())
+	for i := range a.store.Cluster().Shards {
+		journals = append(journals, metastore.ShardJournal(i))
+		a.follower.Follow(metastore.ShardJournal(i), shard.New())
+	}
+	for i := range a.store.Cluster().Groups {
+		journals = append(journals, metastore.GroupsJournal(i))
+	}
+	if err := a.follower.Load(ctx); err != nil {
+		return err
+	}
+	for _, replica := range a.follower.Replicas() {
+		if err := replica.Err(); err != nil {
+			a.found("%v can't be folded: %v", replica.ID(), err)
+		}
+	}
+	places, err := a.store.Snapshots(ctx, journals)
+	if err != nil {
+		return err
+	}
+	a.snapshots = map[string]bool{}
+	for _, p := range places {
+		a.snapshots[p.Object] = true
+		if body, err := b.Get(ctx, p.Object, 0, -1); err != nil || metastore.SnapshotHash(body) != p.Hash {
+			a.found("the snapshot %s is not what was placed: %d bytes, %v", p.Object, len(body), err)
+		}
+	}
+	terms, err := a.store.Terms(ctx)
+	a.terms = map[metastore.Term]metastore.TermInfo{}
+	for _, t := range terms {
+		a.terms[t.Term] = t
+	}
+	return err
+}
+
+func (a *auditor) close() {
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		a.undo[i]()
+	}
+}
+
+// extents gathers what the shards' replicas name, and checks that offsets are dense.
+func (a *auditor) extents() {
+	a.segments = map[segment.ID][]piece{}
+	for i := range a.store.Cluster().Shards {
+		metastore.View(a.follower.Replica(metastore.ShardJournal(i)), func(s *shard.State) {
+			for _, id := range s.Partitions() {
+				a.partitions++
+				start, high, _, _ := s.Bounds(id)
+				topic, ok := s.TopicID(id.Topic)
+				if !ok {
+					a.found("shard %d holds partition %v without its topic's id", i, id)
+				}
+				next := start
+				for _, e := range s.Plan(id, start, math.MaxInt, nil) {
+					a.named++
+					if e.BaseOffset != next {
+						a.found("partition %v goes on at offset %d, not %d", id, e.BaseOffset, next)
+					}
+					next = e.End()
+					a.segments[e.Segment] = append(a.segments[e.Segment], piece{e, topic, id.Index})
+				}
+				if next != high {
+					a.found("partition %v ends at offset %d, its extents at %d", id, high, next)
+				}
+			}
+		})
+	}
+}
+
+// readSegments reads what is named: whole, by its checksums, and each extent's bytes.
+func (a *auditor) readSegments(ctx context.Context) {
+	for id, pieces := range a.segments {
+		body, err := a.bucket.Get(ctx, id.Key(), 0, -1)
+		if err != nil {
+			a.found("%d extents name %v, which can't be read: %v", len(pieces), id, err)
+			continue
+		}
+		s, err := segment.Parse(body)
+		if err == nil {
+			err = s.Verify()
+		}
+		if err == nil && s.ID != id {
+			err = fmt.Errorf("it says that it is %v", s.ID)
+		}
+		if err != nil {
+			a.found("%d extents name %v, which is damaged: %v", len(pieces), id, err)
+			continue
+		}
+		for _, p := range pieces {
+			if err := p.holds(s); err != nil {
+				a.found("offset %d of partition %d of topic %x in %v: %v", p.BaseOffset, p.partition, p.topic, id, err)
+			}
+		}
+	}
+}
+
+// holds checks that a segment has the extent's batches where the entry says.
+func (p piece) holds(s *segment.Segment) error {
+	for i := range s.Runs {
+		run := &s.Runs[i]
+		if run.Topic != p.topic || run.Partition != p.partition || p.Position < run.Position || p.Position+p.Length > run.End() {
+			continue
+		}
+		records, begins, ends := int64(0), false, false
+		for at := range run.Each() {
+			if at < p.Position || at >= p.Position+p.Length {
+				ends = ends || at == p.Position+p.Length
+				continue
+			}
+			begins = begins || at == p.Position
+			h, err := batch.Parse(s.Bytes(run)[at-run.Position:])
+			if err != nil {
+				return err
+			}
+			records += int64(h.LastOffsetDelta) + 1
+		}
+		ends = ends || p.Position+p.Length == run.End()
+		switch {
+		case !begins || !ends:
+			return fmt.Errorf("bytes %d to %d are no whole batches", p.Position, p.Position+p.Length)
+		case records != int64(p.Records):
+			return fmt.Errorf("%d records are there, the entry says %d", records, p.Records)
+		}
+		return nil
+	}
+	return fmt.Errorf("no run of the partition holds bytes %d to %d", p.Position, p.Position+p.Length)
+}
+
+// list looks at every object: named, or garbage of a kind that is known.
+func (a *auditor) list(ctx context.Context) error {
+	for object, err := range bucket.All(ctx, a.bucket, "") {
+		if err != nil {
+			return err
+		}
+		if id, ok := segment.ParseKey(object.Key); ok {
+			term, known := a.terms[metastore.Term(id.Term)]
+			switch _, live := a.segments[id]; {
+			case live:
+			case !known || term.Ended:
+				a.orphans++
+			default:
+				a.uncertain++
+			}
+			continue
+		}
+		if _, _, ok := metastore.ParseSnapshotKey(object.Key); ok {
+			if !a.snapshots[object.Key] {
+				a.unplaced++
+			}
+			continue
+		}
+		if object.Key != "cluster.json" {
+			a.found("the bucket holds %s, which nothing explains", object.Key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wadi-io/wadi/bench/history"
+)
+
+// workload is a process with clients: cmd/wadi/clients/workload.
+type workload struct {
+	name    string
+	command *exec.Cmd
+	stdin   io.WriteCloser
+	lines   chan string // of its standard output; closed at its end
+	summary summary
+	told    bool // the summary
+}
+
+// summary is what a workload says at its end.
+type summary struct {
+	Invoked      int            `json:"invoked"`
+	Acknowledged int            `json:"acknowledged"`
+	Unknown      int            `json:"unknown"`
+	Read         int            `json:"read"`
+	Commits      int            `json:"commits"`
+	Rebalances   int            `json:"rebalances"`
+	OutOfRange   int            `json:"out_of_range"`
+	Troubles     map[string]int `json:"troubles"`
+	Stalls       []stall        `json:"stalls"`
+}
+
+// stall is a time in which a client got nothing that it waited for.
+type stall struct {
+	Process string        `json:"process"`
+	From    time.Duration `json:"from"` // since the run began
+	To      time.Duration `json:"to"`
+}
+
+// The two histories: what idempotent producers promise, and what plain ones do,
+// whose own retries may put a value into the log twice, and late.
+const (
+	strictHistory = "idempotent"
+	plainHistory  = "plain"
+)
+
+// startWorkloads starts two libraries with each kind of producer.
+func (r *run) startWorkloads() error {
+	for name, ignore := range map[string][]history.Kind{
+		strictHistory: nil,
+		plainHistory:  {history.Duplicate, history.NonmonotonicSend},
+	} {
+		file, err := os.Create(r.historyFile(name))
+		if err != nil {
+			return err
+		}
+		w, err := history.NewWriter(file, history.Header{Ignore: ignore, Note: fmt.Sprintf("chaos, seed %d, %s producers", r.seed, name)})
+		if err == nil {
+			err = w.Flush()
+		}
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil {
+			return err
+		}
+		for i, client := range []string{"franz-go", "librdkafka"} {
+			if err := r.startWorkload(name, client, uint64(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) startWorkload(kind, client string, number uint64) error {
+	w := &workload{name: kind[:1] + "-" + client[:1], lines: make(chan string, 16)}
+	var bootstrap []string
+	for _, a := range r.cluster.Agents {
+		bootstrap = append(bootstrap, a.Kafka)
+	}
+	arguments := []string{"-client", client, "-bootstrap", strings.Join(bootstrap, ","), "-history", r.historyFile(kind), "-name", w.name,
+		"-topics", kind, "-producers", "2", "-readers", "2", fmt.Sprintf("-idempotent=%v", kind == strictHistory),
+		"-rate", fmt.Sprint(r.rate), "-seed", fmt.Sprint(r.seed + number), "-since", fmt.Sprint(r.since.UnixNano())}
+	if r.read == "subscribe" {
+		arguments = append(arguments, "-group", w.name)
+	}
+	w.command = exec.Command(r.workload, arguments...)
+	log, err := os.Create(filepath.Join(r.folder, "workload-"+w.name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() // The process has it.
+	w.command.Stderr = log
+	if w.stdin, err = w.command.StdinPipe(); err != nil {
+		return err
+	}
+	out, err := w.command.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := w.command.Start(); err != nil {
+		return fmt.Errorf("start the workload: %w", err)
+	}
+	go func() {
+		defer close(w.lines)
+		for lines := bufio.NewReaderSize(out, 1<<20); ; {
+			line, err := lines.ReadString('\n')
+			if line != "" {
+				w.lines <- strings.TrimSpace(line)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	r.workloads = append(r.workloads, w)
+	return nil
+}
+
+// await returns the next line of a workload.
+func (r *run) await(w *workload, deadline <-chan time.Time) (string, bool) {
+	select {
+	case line, ok := <-w.lines:
+		if !ok {
+			r.found("the workload %s has ended: see its log", w.name)
+		}
+		return line, ok
+	case <-deadline:
+		r.found("the workload %s is silent", w.name)
+		return "", false
+	}
+}
+
+// quietWorkloads ends the producers and waits for the outcomes of all sends.
+func (r *run) quietWorkloads(patience time.Duration) {
+	for _, w := range r.workloads {
+		fmt.Fprintln(w.stdin, "quiet")
+	}
+	deadline := time.After(patience)
+	for _, w := range r.workloads {
+		r.await(w, deadline)
+	}
+}
+
+// endWorkloads ends the readers and takes the summaries.
+func (r *run) endWorkloads(patience time.Duration) {
+	for _, w := range r.workloads {
+		fmt.Fprintln(w.stdin, "end")
+		w.stdin.Close()
+	}
+	deadline := time.After(patience)
+	for _, w := range r.workloads {
+		line, ok := r.await(w, deadline)
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &w.summary); err != nil {
+			r.found("the workload %s says %.80q: %v", w.name, line, err)
+			continue
+		}
+		w.told = true
+		if w.summary.OutOfRange > 0 {
+			r.found("readers of %s were told %d times that their place is out of range", w.name, w.summary.OutOfRange)
+		}
+	}
+}
+
+// killWorkloads ends what is left.
+func (r *run) killWorkloads() {
+	for _, w := range r.workloads {
+		w.command.Process.Kill()
+		for range w.lines {
+		}
+		w.command.Wait()
+	}
+}
+
+// stalls are all workloads' silences, the longest first.
+func (r *run) stalls() (all []stall) {
+	for _, w := range r.workloads {
+		all = append(all, w.summary.Stalls...)
+	}
+	slices.SortFunc(all, func(a, b stall) int { return int((b.To - b.From) - (a.To - a.From)) })
+	return all
+}

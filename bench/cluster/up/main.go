@@ -1,0 +1,87 @@
+// Command up runs a cluster on this machine for a person to try: Postgres, an S3
+// server or a folder, and three agents in three zones. It ends with Ctrl-C, and
+// with it everything that it started; nothing is kept.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/wadi-io/wadi/bench/cluster"
+)
+
+// startMax bounds the start of everything; the servers may have to be fetched first.
+const startMax = 5 * time.Minute
+
+func main() {
+	program := flag.String("wadi", "./wadi", "the wadi binary")
+	bucket := flag.String("bucket", cluster.Folder, "moto, minio or folder; the first two are fetched or built once")
+	agents := flag.Int("agents", 3, "how many")
+	kafka := flag.Int("kafka", 9092, "the first agent's port for clients; the others follow")
+	http := flag.Int("http", 9190, "the first agent's port for metrics; the others follow")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *program, cluster.Config{Agents: *agents, Bucket: *bucket, KafkaPort: *kafka, HTTPPort: *http}); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, program string, cfg cluster.Config) (err error) {
+	if cfg.Program, err = filepath.Abs(program); err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(cfg.Program); err != nil {
+		return fmt.Errorf("build it with make build: %w", err)
+	}
+	if cfg.Folder, err = os.MkdirTemp("", "wadi-cluster-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(cfg.Folder)
+	starting, cancel := context.WithTimeout(ctx, startMax)
+	defer cancel()
+	c, err := cluster.Start(starting, cfg)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var brokers []string
+	for _, a := range c.Agents {
+		brokers = append(brokers, a.Kafka)
+		if err := a.Start(); err != nil {
+			return err
+		}
+		if err := a.AwaitReady(starting); err != nil {
+			return err
+		}
+	}
+	tell(c, cfg, program, strings.Join(brokers, ","))
+	<-ctx.Done()
+	fmt.Println("stopping")
+	return nil
+}
+
+// tell prints what to type.
+func tell(c *cluster.Cluster, cfg cluster.Config, program, brokers string) {
+	for _, a := range c.Agents {
+		fmt.Printf("%s  zone %s  Kafka at %s  metrics at http://%s/metrics  log in %s\n", a.Name, a.Zone, a.Kafka, a.HTTP, a.LogFile())
+	}
+	fmt.Printf("Postgres  %s\nbucket    %s\n\n", c.Metastore, c.Bucket)
+	fmt.Printf("In another terminal (or with any Kafka client):\n\n")
+	fmt.Printf("  export WADI_KAFKA=%s\n", brokers)
+	for _, line := range []string{
+		"topics create first --partitions 6", "produce first", "consume first", "consume first --group readers", "topics describe first", "groups list",
+	} {
+		fmt.Printf("  %s %s\n", program, line)
+	}
+	fmt.Printf("\nEnd an agent and see that nothing is lost: kill -9 %d\nCtrl-C stops everything and removes %s.\n", c.Agents[0].PID(), cfg.Folder)
+}
