@@ -24,6 +24,7 @@ import (
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/metastore/transaction"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -178,6 +179,9 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 	}
 	for i := range p.store.Cluster().Groups {
 		p.follower.Follow(metastore.GroupsJournal(i), group.New())
+	}
+	for i := range p.store.Cluster().Transactions {
+		p.follower.Follow(metastore.TransactionsJournal(i), transaction.New())
 	}
 	if err := p.follower.Load(ctx); err != nil {
 		return err

@@ -39,12 +39,20 @@ const (
 	EffectOffsetsCommitted EffectKind = 65
 	EffectOffsetsDeleted   EffectKind = 66
 	EffectGroupDeleted     EffectKind = 67
-	EffectOffsetsPending   EffectKind = 68 // reserved: transactions
-	EffectOffsetsEnded     EffectKind = 69 // reserved: transactions
+	EffectOffsetsPending   EffectKind = 68 // of a transaction
+	EffectOffsetsEnded     EffectKind = 69 // a transaction committed or aborted its offsets
 	EffectConsumerChange   EffectKind = 70 // members of the consumer group protocol, and what they have
 	// The kinds of groups that move between the protocols with their members.
 	EffectConsumerMixed      EffectKind = 71 // members of both protocols in one group
 	EffectConsumerDowngraded EffectKind = 72 // a classic generation of what was such a group
+	EffectEndedForgotten     EffectKind = 73 // which transactions ended: of producers silent for long
+
+	// Transactions.
+	EffectTransactionInit      EffectKind = 96 // a transactional id's producer id and epoch
+	EffectTransactionAdded     EffectKind = 97 // partitions and groups; begins the transaction
+	EffectTransactionDecided   EffectKind = 98
+	EffectTransactionCompleted EffectKind = 99
+	EffectTransactionRemoved   EffectKind = 100 // a transactional id that nobody used for long
 )
 
 func (k EffectKind) String() string {
@@ -91,6 +99,22 @@ func (k EffectKind) String() string {
 		return "group-deleted"
 	case EffectConsumerChange:
 		return "consumer-change"
+	case EffectOffsetsPending:
+		return "offsets-pending"
+	case EffectOffsetsEnded:
+		return "offsets-ended"
+	case EffectEndedForgotten:
+		return "ended-forgotten"
+	case EffectTransactionInit:
+		return "transaction-init"
+	case EffectTransactionAdded:
+		return "transaction-added"
+	case EffectTransactionDecided:
+		return "transaction-decided"
+	case EffectTransactionCompleted:
+		return "transaction-completed"
+	case EffectTransactionRemoved:
+		return "transaction-removed"
 	case EffectConsumerMixed:
 		return "consumer-mixed"
 	case EffectConsumerDowngraded:
