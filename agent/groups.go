@@ -3,6 +3,7 @@ package agent
 import (
 	"time"
 
+	"github.com/wadi-io/wadi/agent/broker"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/metastore"
 )
@@ -26,5 +27,7 @@ func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, 
 		Catalog:  p.follower.Replica(metastore.CatalogJournal),
 		Clock:    p.clock.now,
 		Log:      a.cfg.Log,
+
+		ConsumerTimes: broker.ConsumerTimes(p.follower.Replica(metastore.CatalogJournal)),
 	})
 }

@@ -22,6 +22,7 @@ const (
 	EffectProducerIDs     EffectKind = 20
 	EffectFeatureLevel    EffectKind = 21 // reserved
 	EffectBrokerConfig    EffectKind = 22 // reserved
+	EffectGroupConfig     EffectKind = 23
 
 	// Shards.
 	EffectPartitionsOpened EffectKind = 32
@@ -73,6 +74,8 @@ func (k EffectKind) String() string {
 		return "partitions-added"
 	case EffectProducerIDs:
 		return "producer-ids"
+	case EffectGroupConfig:
+		return "group-config"
 	case EffectPartitionsOpened:
 		return "partitions-opened"
 	case EffectPartitionsClosed:

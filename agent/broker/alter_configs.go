@@ -26,7 +26,7 @@ import (
 // What differs from Apache Kafka:
 //   - Broker configs don't change while an agent runs: an attempt to set one gets what Kafka
 //     answers for a read-only one, INVALID_REQUEST. Unsetting them is no error, since none is set.
-//   - Loggers, client metrics and groups have no configs here: INVALID_REQUEST.
+//   - Loggers and client metrics have no configs here: INVALID_REQUEST.
 //   - A config that is without effect is taken where its documentation says so (DescribeConfigs).
 //   - Names and values together are bounded by Limits: INVALID_CONFIG.
 
@@ -39,7 +39,7 @@ type alteration struct {
 	kind kmsg.ConfigResourceType
 	name string
 	set  []string // the names that get a value
-	// next returns the configs that a topic shall have, of those set for it now.
+	// next returns the configs that the resource shall have, of those set for it now.
 	next func(now map[string]string) (map[string]string, error)
 	err  error
 }
@@ -98,52 +98,52 @@ func checkNames(count int, name func(i int) string, null []string) error {
 // alter does what is wanted, or says what would become of it.
 func (b *Broker) alter(ctx context.Context, wanted []*alteration, validateOnly bool) {
 	refuseTwice(wanted)
-	var topics []*alteration
+	var changing []*alteration // topics and groups
 	for _, w := range wanted {
 		if w.err == nil {
 			w.err = b.checkResource(w)
 		}
-		if w.err == nil && w.kind == kmsg.ConfigResourceTypeTopic {
-			topics = append(topics, w)
+		if w.err == nil && w.kind != kmsg.ConfigResourceTypeBroker {
+			changing = append(changing, w)
 		}
 	}
-	if len(topics) == 0 {
+	if len(changing) == 0 {
 		return
 	}
 	if err := b.confirmCatalog(ctx); err != nil {
-		for _, w := range topics {
+		for _, w := range changing {
 			w.err = err
 		}
 		return
 	}
 	if validateOnly {
 		b.viewCatalog(func(s *catalog.State) {
-			for rest := topics; len(rest) > 0; {
+			for rest := changing; len(rest) > 0; {
 				_, decided := b.decideConfigs(s, rest)
 				rest = rest[decided:]
 			}
 		})
 		return
 	}
-	for len(topics) > 0 {
+	for len(changing) > 0 {
 		decided := 0
 		_, err := b.change(ctx, func(s *catalog.State) []metastore.Draft {
 			var d *drafts
-			d, decided = b.decideConfigs(s, topics)
+			d, decided = b.decideConfigs(s, changing)
 			return d.list()
 		})
 		if err != nil {
 			b.deps.Log.Warn("altering configs", "err", err)
 			if decided == 0 {
-				decided = len(topics) // no turn came
+				decided = len(changing) // no turn came
 			}
-			for _, w := range topics[:decided] {
+			for _, w := range changing[:decided] {
 				if w.err == nil {
 					w.err = err
 				}
 			}
 		}
-		topics = topics[decided:]
+		changing = changing[decided:]
 	}
 }
 
@@ -197,19 +197,28 @@ func (b *Broker) checkResource(w *alteration) error {
 			return refuse(wire.CodeInvalidRequest, "Cannot update these configs dynamically: Set(%s)", strings.Join(w.set, ", "))
 		}
 		return nil
-	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if w.name == "" {
+			return refuse(wire.CodeInvalidRequest, "Default group resources are not allowed.")
+		}
+		return nil
+	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics:
 		return refuse(wire.CodeInvalidRequest, "Configs of the resource type %v are not served.", w.kind)
 	}
 	return refuse(wire.CodeInvalidRequest, "Unknown resource type %d", int8(w.kind))
 }
 
-// decideConfigs decides topics on a state, in order, until an append is full, and
+// decideConfigs decides resources on a state, in order, until an append is full, and
 // returns how many it decided. It may be called again with a newer state.
 func (b *Broker) decideConfigs(s *catalog.State, wanted []*alteration) (*drafts, int) {
 	d := &drafts{}
 	for i, w := range wanted {
 		if d.full() {
 			return d, i
+		}
+		if w.kind == kmsg.ConfigResourceTypeGroupConfig {
+			b.decideGroupConfigs(s, w, d)
+			continue
 		}
 		t := s.Topic(w.name)
 		var configs map[string]string
@@ -227,6 +236,22 @@ func (b *Broker) nextConfigs(t *catalog.Topic, w *alteration) (map[string]string
 	if t != nil {
 		now = t.Configs
 	}
+	next, err := w.bounded(now)
+	if err != nil {
+		return nil, err
+	}
+	configs, err := b.topics.check(next, b.cfg.Limits.TopicConfigBytesMax)
+	switch {
+	case err != nil:
+		return nil, err
+	case t == nil:
+		return nil, refuse(wire.CodeUnknownTopicOrPartition, "The topic '%s' does not exist.", w.name)
+	}
+	return configs, nil
+}
+
+// bounded is next, with values that are no longer than Kafka takes them.
+func (w *alteration) bounded(now map[string]string) (map[string]string, error) {
 	next, err := w.next(now)
 	if err != nil {
 		return nil, err
@@ -237,12 +262,5 @@ func (b *Broker) nextConfigs(t *catalog.Topic, w *alteration) (map[string]string
 				"The configuration value cannot be added because it exceeds the maximum value size of %d bytes.", configValueCharsMax)
 		}
 	}
-	configs, err := b.topics.check(next, b.cfg.Limits.TopicConfigBytesMax)
-	switch {
-	case err != nil:
-		return nil, err
-	case t == nil:
-		return nil, refuse(wire.CodeUnknownTopicOrPartition, "The topic '%s' does not exist.", w.name)
-	}
-	return configs, nil
+	return next, nil
 }

@@ -98,7 +98,7 @@ func TestAlterConfigs_Refuses(t *testing.T) {
 		{"another broker", replacing(ofBroker, "7"), wire.CodeInvalidRequest, "Unexpected broker id, expected 1, but received 7"},
 		{"a broker that is no number", replacing(ofBroker, "x"), wire.CodeInvalidRequest, "Node id must be an integer, but it is: x"},
 		{"a logger", replacing(kmsg.ConfigResourceTypeBrokerLogger, "1"), wire.CodeInvalidRequest, "not served"},
-		{"a group", replacing(kmsg.ConfigResourceTypeGroupConfig, "g"), wire.CodeInvalidRequest, "not served"},
+		{"a group", replacing(kmsg.ConfigResourceTypeGroupConfig, ""), wire.CodeInvalidRequest, "Default group resources are not allowed."},
 		{"an unknown type", replacing(3, "t"), wire.CodeInvalidRequest, "Unknown resource type 3"},
 	} {
 		got := call[*kmsg.AlterConfigsResponse](a, replaceRequest(2, x.resource)).Resources[0]

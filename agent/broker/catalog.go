@@ -58,6 +58,7 @@ type drafts struct {
 	catalog []byte
 	shards  map[int][]byte
 	order   []int // of the shards, as they came
+	groups  int   // whose configs change
 }
 
 // shard adds to the effects of a shard what add appends to them.

@@ -74,7 +74,7 @@ func (b *Broker) handleConsumerGroupHeartbeat(ctx context.Context, r *wire.Reque
 	}
 	resp.MemberID, resp.MemberEpoch = &h.MemberID, a.Epoch
 	if a.Epoch >= memberEpochJoin {
-		resp.HeartbeatIntervalMillis = int32(b.deps.Groups.HeartbeatInterval().Milliseconds())
+		resp.HeartbeatIntervalMillis = int32(b.deps.Groups.HeartbeatInterval(req.Group).Milliseconds())
 	}
 	if a.Said {
 		resp.Assignment = b.heartbeatAssignment(a.Assigned)

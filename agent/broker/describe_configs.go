@@ -13,13 +13,13 @@ import (
 
 // DescribeConfigs, versions 1–4.
 //
-// Answers the configs of topics and of this agent by Apache Kafka 4.2's names, with
+// Answers the configs of topics, groups and this agent by Apache Kafka 4.2's names, with
 // types, sources, synonyms and documentation; each config's documentation says if it
 // is without effect here. Passwords are never shown.
 //
 // What differs from Apache Kafka: broker configs are read-only; nothing is ever a
-// dynamic broker config, so the cluster-wide default (an empty broker name) is empty; loggers,
-// client metrics and groups get INVALID_REQUEST.
+// dynamic broker config, so the cluster-wide default (an empty broker name) is empty; loggers
+// and client metrics get INVALID_REQUEST.
 
 // described is a config with its value in force.
 type described struct {
@@ -137,6 +137,9 @@ func (b *Broker) describe(ctx context.Context, asked *kmsg.DescribeConfigsReques
 			return nil, refuse(wire.CodeInvalidRequest, "Unexpected broker id, expected %d or empty string, but received %d", b.cfg.NodeID, id)
 		}
 		return b.describeBroker(synonyms), nil
+	}
+	if asked.ResourceType == kmsg.ConfigResourceTypeGroupConfig {
+		return b.describeGroup(asked.ResourceName, synonyms)
 	}
 	return nil, refuse(wire.CodeInvalidRequest, "Unsupported resource type: %v", asked.ResourceType)
 }

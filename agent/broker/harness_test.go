@@ -123,7 +123,8 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	check(err)
 	groupsCfg := group.DefaultConfig(1)
 	groupsCfg.InitialRebalanceDelay = 0
-	groups, err := group.New(groupsCfg, group.Deps{Writer: writer, Follower: follower, Catalog: follower.Replica(metastore.CatalogJournal), Clock: time.Now, Log: log})
+	groups, err := group.New(groupsCfg, group.Deps{Writer: writer, Follower: follower, Catalog: follower.Replica(metastore.CatalogJournal), Clock: time.Now, Log: log,
+		ConsumerTimes: ConsumerTimes(follower.Replica(metastore.CatalogJournal))})
 	check(err)
 	tasks.Go(func() error { return groups.Run(ctx) })
 	limits := DefaultLimits()

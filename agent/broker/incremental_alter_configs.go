@@ -63,7 +63,7 @@ func increment(r *kmsg.IncrementalAlterConfigsRequestResource) *alteration {
 		next := make(map[string]string, len(now)+len(r.Configs))
 		maps.Copy(next, now)
 		for i := range r.Configs {
-			if err := applyConfig(next, &r.Configs[i]); err != nil {
+			if err := applyConfig(next, w.kind, &r.Configs[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -73,7 +73,7 @@ func increment(r *kmsg.IncrementalAlterConfigsRequestResource) *alteration {
 }
 
 // applyConfig changes one config.
-func applyConfig(configs map[string]string, c *kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
+func applyConfig(configs map[string]string, kind kmsg.ConfigResourceType, c *kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
 	switch c.Op {
 	case kmsg.IncrementalAlterConfigOpSet:
 		configs[c.Name] = *c.Value
@@ -83,7 +83,7 @@ func applyConfig(configs map[string]string, c *kmsg.IncrementalAlterConfigsReque
 		return nil
 	}
 	s := topicSetting(c.Name)
-	if s == nil || s.Type != list {
+	if kind != kmsg.ConfigResourceTypeTopic || s == nil || s.Type != list { // no group config is a list
 		return refuse(wire.CodeInvalidConfig, "Can't %s to key %s because its type is not LIST.", c.Op, c.Name)
 	}
 	value, set := configs[c.Name]

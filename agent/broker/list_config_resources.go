@@ -17,8 +17,8 @@ import (
 // the types of resources; none means all. A type that Kafka doesn't know is
 // refused with UNSUPPORTED_VERSION.
 //
-// What differs from Apache Kafka: there are no loggers, client metrics and groups with
-// configs; the only broker is this agent.
+// What differs from Apache Kafka: there are no loggers and client metrics; the only
+// broker is this agent.
 
 func (b *Broker) handleListConfigResources(_ context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ListConfigResourcesRequest)
@@ -52,6 +52,13 @@ func (b *Broker) handleListConfigResources(_ context.Context, r *wire.Request) w
 		b.viewCatalog(func(s *catalog.State) { topics = s.Topics() })
 		for _, t := range topics {
 			add(kmsg.ConfigResourceTypeTopic, t.Name)
+		}
+	}
+	if asked(kmsg.ConfigResourceTypeGroupConfig) {
+		var groups []string
+		b.viewCatalog(func(s *catalog.State) { groups = s.ConfiguredGroups() })
+		for _, group := range groups {
+			add(kmsg.ConfigResourceTypeGroupConfig, group)
 		}
 	}
 	return wire.Answer{Message: resp}

@@ -13,6 +13,7 @@ func TestListConfigResources(t *testing.T) {
 	a := newAgent(t, newStore(), options{})
 	a.create("b", 1, nil)
 	a.create("a", 1, nil)
+	call[*kmsg.IncrementalAlterConfigsResponse](a, incrementalRequest(1, altering(kmsg.ConfigResourceTypeGroupConfig, "a group", opSet, configConsumerSession, "50000")))
 	for _, x := range []struct {
 		version int16
 		types   []int8
@@ -20,9 +21,10 @@ func TestListConfigResources(t *testing.T) {
 		want    string
 	}{
 		{0, nil, 0, "[]"},
-		{1, nil, 0, "[4 1 2 a 2 b]"},
+		{1, nil, 0, "[4 1 2 a 2 b 32 a group]"},
+		{1, []int8{32}, 0, "[32 a group]"},
 		{1, []int8{2}, 0, "[2 a 2 b]"},
-		{1, []int8{4, 8, 16, 32}, 0, "[4 1]"},
+		{1, []int8{4, 8, 16, 32}, 0, "[4 1 32 a group]"},
 		{1, []int8{2, 3}, wire.CodeUnsupportedVersion, "[]"},
 	} {
 		req := kmsg.NewPtrListConfigResourcesRequest()

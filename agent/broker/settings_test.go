@@ -6,7 +6,7 @@ import (
 )
 
 func TestSettings_EveryDefaultIsValid(t *testing.T) {
-	for _, table := range [][]Setting{BrokerSettings(), TopicSettings()} {
+	for _, table := range [][]Setting{BrokerSettings(), TopicSettings(), GroupSettings()} {
 		before := ""
 		for i := range table {
 			s := &table[i]
@@ -36,6 +36,15 @@ func TestSettings_EveryDefaultIsValid(t *testing.T) {
 		}
 	}
 	s := DefaultSettings()
+	for i := range groupSettings {
+		g := &groupSettings[i]
+		if got := s.groupDefault(g); got != g.Default {
+			t.Errorf("%s: %q behind the broker's configs, %q by itself", g.Name, got, g.Default)
+		}
+		if err := (&Broker{cfg: Config{Settings: s}}).withinBounds(g, g.Default); err != nil {
+			t.Errorf("%s: %v", g.Name, err)
+		}
+	}
 	for i := range topicSettings {
 		if got := s.topicDefault(&topicSettings[i]); got != topicSettings[i].Default {
 			t.Errorf("%s: %q behind the broker's configs, %q by itself", topicSettings[i].Name, got, topicSettings[i].Default)

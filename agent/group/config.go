@@ -87,4 +87,8 @@ type Deps struct {
 	Log      *slog.Logger
 	// Owns tells whether this agent coordinates the groups of a journal; nil: all.
 	Owns func(journal int) bool
+	// ConsumerTimes returns the session time-out and the heartbeat interval that the configs of
+	// a group set for its members of the consumer group protocol, 0 where they say nothing; nil:
+	// no group has configs.
+	ConsumerTimes func(group string) (session, heartbeat time.Duration)
 }

@@ -82,8 +82,25 @@ func (c *Coordinator) ConsumerHeartbeat(ctx context.Context, r ConsumerHeartbeat
 	}
 }
 
-// HeartbeatInterval is the interval that members of the consumer group protocol are told.
-func (c *Coordinator) HeartbeatInterval() time.Duration { return c.cfg.ConsumerHeartbeat }
+// HeartbeatInterval is the interval that a group's members of the consumer group protocol are told.
+func (c *Coordinator) HeartbeatInterval(group string) time.Duration {
+	_, heartbeat := c.consumerTimes(group)
+	return heartbeat
+}
+
+// consumerTimes are a group's session time-out and heartbeat interval: its own, else everyone's.
+func (c *Coordinator) consumerTimes(group string) (session, heartbeat time.Duration) {
+	if c.deps.ConsumerTimes != nil {
+		session, heartbeat = c.deps.ConsumerTimes(group)
+	}
+	if session == 0 {
+		session = c.cfg.ConsumerSession
+	}
+	if heartbeat == 0 {
+		heartbeat = c.cfg.ConsumerHeartbeat
+	}
+	return session, heartbeat
+}
 
 // unchanged answers a heartbeat of a member that has what it is to have, and says nothing new.
 func (g *consumerGroup) unchanged(r *ConsumerHeartbeat) (ConsumerAnswer, bool) {
@@ -310,7 +327,8 @@ func (g *consumerGroup) keepSession(id string) {
 		a = &alarm{}
 		g.sessions[id] = a
 	}
-	g.set(a, g.c.cfg.ConsumerSession, func() { g.expel(id, "its session has expired") })
+	session, _ := g.c.consumerTimes(g.id)
+	g.set(a, session, func() { g.expel(id, "its session has expired") })
 }
 
 // watchRevokes gives the members that are to give up something since this state the time

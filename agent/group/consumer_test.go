@@ -104,6 +104,38 @@ func TestConsumer_ManyAtOnce(t *testing.T) {
 	})
 }
 
+// TestConsumer_TimesOfTheGroup: a group's own session and interval are those of its members.
+func TestConsumer_TimesOfTheGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		a := c.start(func(_ *Config, deps *Deps) {
+			deps.ConsumerTimes = func(group string) (session, heartbeat time.Duration) {
+				if group == "g" {
+					return 55 * time.Minute, 0 // between two sweeps
+				}
+				return 0, 9 * time.Second
+			}
+		})
+		if of, others := a.HeartbeatInterval("g"), a.HeartbeatInterval("other"); of != DefaultConfig(1).ConsumerHeartbeat || others != 9*time.Second {
+			t.Errorf("heartbeats each %v, and %v", of, others)
+		}
+		consumerTopic(a, 1)
+		if _, err := a.ConsumerHeartbeat(t.Context(), consumerJoin("a")); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			wait    time.Duration
+			members int
+		}{{55*time.Minute - time.Second, 1}, {2 * time.Second, 0}} {
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if d, err := a.DescribeConsumer(t.Context(), "g"); err != nil || len(d.Members) != step.members {
+				t.Fatalf("%v later: %+v, %v", step.wait, d, err)
+			}
+		}
+	})
+}
+
 // TestConsumer_SessionsAfterARestart: members that don't come back are removed after their
 // session, by the next coordinator.
 func TestConsumer_SessionsAfterARestart(t *testing.T) {

@@ -30,6 +30,7 @@ func scripts() []script {
 		{"topics", topics},
 		{"partitions", partitions},
 		{"configs", configs},
+		{"group-configs", groupConfigs},
 		{"cluster", cluster},
 		{"produce", produce},
 		{"sequences", sequences},

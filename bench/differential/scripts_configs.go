@@ -179,3 +179,71 @@ func configs(s *session) {
 	ask[*kmsg.ListConfigResourcesResponse](s, "list a bad kind", 1, list)
 	ask[*kmsg.ListConfigResourcesResponse](s, "list, version 0", 0, kmsg.NewPtrListConfigResourcesRequest())
 }
+
+const resourceGroup = kmsg.ConfigResourceTypeGroupConfig
+
+func groupConfigs(s *session) {
+	const session, interval = "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+	describe := func(call string, version int16, r *kmsg.DescribeConfigsRequest) {
+		ask[*kmsg.DescribeConfigsResponse](s, "describe "+call, version, r)
+	}
+	describe("a group without an id", 4, describing(resourceGroup, ""))
+	describe("a group, version 2", 2, describing(resourceGroup, "some-group"))
+	describe("one config", 4, describing(resourceGroup, "some-group", session, "no.such.config"))
+	alter := func(call string, r *kmsg.IncrementalAlterConfigsRequest) {
+		ask[*kmsg.IncrementalAlterConfigsResponse](s, "alter: "+call, 1, r)
+	}
+	one := func(op kmsg.IncrementalAlterConfigOp, name, value string) *kmsg.IncrementalAlterConfigsRequest {
+		return changing(resourceGroup, "some-group", false, change{name, op, value})
+	}
+	full := func(call, name, value string) {
+		r := describing(resourceGroup, "some-group")
+		r.IncludeSynonyms = true
+		until(s, "after "+call, 4, r, isSet(name, value))
+	}
+	alter("a group without an id", changing(resourceGroup, "", false, change{session, opSet, "50000"}))
+	alter("check", changing(resourceGroup, "some-group", true, change{session, opSet, "46000"}))
+	full("a check", session, "45000")
+	alter("set", one(opSet, session, "50000"))
+	full("set", session, "50000")
+	alter("set the other", one(opSet, interval, "6000"))
+	full("set the other", interval, "6000")
+	alter("too short a session", one(opSet, session, "44999"))
+	alter("too long a session", one(opSet, session, "60001"))
+	alter("too short an interval", one(opSet, interval, "4999"))
+	alter("too long an interval", one(opSet, interval, "15001"))
+	alter("a session of 0", one(opSet, session, "0"))
+	alter("a session that is no number", one(opSet, session, "long"))
+	alter("an unknown config", one(opSet, "no.such.config", "1"))
+	alter("a topic's config", one(opSet, "retention.ms", "1"))
+	alter("without a value", one(opSet, session, ""))
+	alter("append", one(opAppend, session, "1"))
+	alter("subtract", one(opSubtract, session, "1"))
+	alter("a bad reset", one(opSet, "share.auto.offset.reset", "yesterday"))
+	alter("a reset", one(opSet, "share.auto.offset.reset", "earliest"))
+	alter("a reset by duration", one(opSet, "share.auto.offset.reset", "by_duration:PT1H"))
+	alter("a reset by a bad duration", one(opSet, "share.auto.offset.reset", "by_duration:soon"))
+	alter("a bad isolation", one(opSet, "share.isolation.level", "none"))
+	alter("too short a lock", one(opSet, "share.record.lock.duration.ms", "14999"))
+	alter("too many standby replicas", one(opSet, "streams.num.standby.replicas", "3"))
+	alter("standby replicas", one(opSet, "streams.num.standby.replicas", "1"))
+	full("standby replicas", "streams.num.standby.replicas", "1")
+	alter("too short a session of streams", one(opSet, "streams.session.timeout.ms", "1000"))
+	alter("delete", one(opDelete, session, ""))
+	full("delete", session, "45000")
+	alter("delete what isn't set", one(opDelete, "share.session.timeout.ms", ""))
+	alter("delete an unknown config", one(opDelete, "no.such.config", ""))
+	list := kmsg.NewPtrListConfigResourcesRequest()
+	list.ResourceTypes = []int8{int8(resourceGroup)}
+	ask[*kmsg.ListConfigResourcesResponse](s, "list groups", 1, list)
+	replace := func(call string, version int16, r *kmsg.AlterConfigsRequest) {
+		ask[*kmsg.AlterConfigsResponse](s, "replace: "+call, version, r)
+	}
+	replace("all by one", 2, replacing(resourceGroup, "some-group", interval, "7000"))
+	full("replace", interval, "7000")
+	replace("a bad value", 2, replacing(resourceGroup, "some-group", interval, "often"))
+	replace("an unknown config", 2, replacing(resourceGroup, "some-group", "no.such.config", "1"))
+	replace("all by none", 1, replacing(resourceGroup, "some-group"))
+	full("replace by none", interval, "5000")
+	ask[*kmsg.ListConfigResourcesResponse](s, "list groups, none left", 1, list)
+}

@@ -23,6 +23,8 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		text = fmt.Sprintf("topic-config number=%d configs={%s}", d.Uvarint(), describeConfigs(decodeConfigs(d)))
 	case metastore.EffectPartitionsAdded:
 		text = fmt.Sprintf("partitions-added number=%d partitions=%d", d.Uvarint(), decodeCount(d))
+	case metastore.EffectGroupConfig:
+		text = fmt.Sprintf("group-config id=%q configs={%s}", d.String(), describeConfigs(decodeConfigs(d)))
 	case metastore.EffectProducerIDs:
 		text = fmt.Sprintf("producer-ids count=%d", d.Uvarint())
 	default:
@@ -53,6 +55,9 @@ func (s *State) Dump(w io.Writer) error {
 	fmt.Fprintf(&b, "next topic %d, next producer %d\n", s.nextTopic, s.nextProducer)
 	for _, t := range s.numbered() {
 		b.WriteString("topic " + describeTopic(t) + "\n")
+	}
+	for _, group := range s.ConfiguredGroups() {
+		fmt.Fprintf(&b, "group %q configs={%s}\n", group, describeConfigs(s.GroupConfigs(group)))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -17,6 +17,7 @@ type State struct {
 	nextTopic    uint64
 	nextProducer int64
 	byNumber     map[uint64]*Topic
+	groups       map[string][]config // of those that have some; by name
 
 	// Derived.
 	byName     map[string]*Topic
@@ -31,7 +32,7 @@ var _ metastore.Machine = (*State)(nil)
 func New() *State {
 	return &State{
 		nextTopic: 1, nextProducer: 1,
-		byNumber: map[uint64]*Topic{}, byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{},
+		byNumber: map[uint64]*Topic{}, byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}, groups: map[string][]config{},
 	}
 }
 
@@ -47,6 +48,8 @@ func (s *State) Apply(_ metastore.At, kind metastore.EffectKind, body []byte, wa
 		return nil, s.applyConfig(d)
 	case metastore.EffectPartitionsAdded:
 		return nil, s.applyPartitions(d)
+	case metastore.EffectGroupConfig:
+		return nil, s.applyGroupConfig(d)
 	case metastore.EffectProducerIDs:
 		first, err := s.applyProducerIDs(d)
 		if err != nil || !want {
@@ -103,8 +106,10 @@ const snapshotFormat = 1
 // topicBytesMin is the shortest coding of a topic in a snapshot.
 const topicBytesMin = 1 + 16 + 2 + 1 + 1 + 1 + 1
 
-// AppendSnapshot appends the state's encoding: the format byte, the next topic
-// number and producer id, the topics by number.
+// AppendSnapshot appends the state's encoding: the format byte, the next topic number and
+// producer id, the topics by number; then of what else there is a section each, the number
+// of its effect's kind before it, by that number. So a state without it has the encoding that
+// it had before the kind was known.
 func (s *State) AppendSnapshot(dst []byte) []byte {
 	dst = append(dst, snapshotFormat)
 	dst = binary.AppendUvarint(dst, s.nextTopic)
@@ -115,6 +120,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, t.Number-before)
 		before = t.Number
 		dst = appendTopic(dst, t)
+	}
+	if len(s.groups) > 0 {
+		dst = s.appendGroups(binary.AppendUvarint(dst, uint64(metastore.EffectGroupConfig)))
 	}
 	return dst
 }
@@ -157,11 +165,30 @@ func (s *State) Restore(snapshot []byte) error {
 			return fmt.Errorf("%w: %w", metastore.ErrCorruptEntry, err)
 		}
 	}
-	if err := atEnd(d); err != nil {
+	if err := n.decodeSections(d); err != nil {
 		return err
 	}
 	s.nextTopic, s.nextProducer, s.partitions = n.nextTopic, n.nextProducer, n.partitions
-	s.byNumber, s.byName, s.byID = n.byNumber, n.byName, n.byID
+	s.byNumber, s.byName, s.byID, s.groups = n.byNumber, n.byName, n.byID, n.groups
 	s.byNames.Store(nil)
 	return nil
+}
+
+// decodeSections reads what follows the topics, to the end.
+func (s *State) decodeSections(d *metastore.Decoder) error {
+	before := uint64(0)
+	for d.Err == nil && len(d.Rest) > 0 {
+		kind := d.Uvarint()
+		if kind <= before {
+			d.Fail("sections of the catalog's snapshot out of order")
+		}
+		before = kind
+		switch metastore.EffectKind(kind) {
+		case metastore.EffectGroupConfig:
+			s.decodeGroups(d)
+		default:
+			d.Fail("unknown section of the catalog's snapshot")
+		}
+	}
+	return d.Err
 }

@@ -76,11 +76,27 @@ func apply(t testing.TB, s *State, effect []byte) (any, error) {
 	return s.Apply(metastore.At{}, kind, body, true)
 }
 
+// goldenGroupEntries follow on goldenEntries.
+func goldenGroupEntries() [][]byte {
+	return [][]byte{
+		entry(7, AppendGroupConfig(nil, "readers", map[string]string{"consumer.session.timeout.ms": "50000", "a": ""}),
+			AppendGroupConfig(nil, "gone", map[string]string{"b": "1"})),
+		entry(8, AppendGroupConfig(nil, "gone", nil), AppendGroupConfig(nil, "never", nil), AppendTopicDeleted(nil, 4),
+			AppendGroupConfig(nil, "\u00e4ndere", map[string]string{"consumer.heartbeat.interval.ms": "6000"})),
+	}
+}
+
 func TestGolden(t *testing.T) {
+	requireGolden(t, "entries.txt", "snapshot.txt", goldenEntries())
+	requireGolden(t, "groups-entries.txt", "groups-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries()))
+}
+
+func requireGolden(t *testing.T, entries, snapshot string, all [][]byte) {
+	t.Helper()
 	state := New()
 	fold := metastore.NewFold(state)
 	var text bytes.Buffer
-	for i, e := range goldenEntries() {
+	for i, e := range all {
 		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
 		_, effects, err := metastore.ParseEntry(e)
 		for err == nil {
@@ -102,7 +118,7 @@ func TestGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
 	}
-	golden(t, "entries.txt", text.String())
+	golden(t, entries, text.String())
 
 	words := func(s *State) string {
 		var b bytes.Buffer
@@ -112,7 +128,7 @@ func TestGolden(t *testing.T) {
 		}
 		return b.String()
 	}
-	golden(t, "snapshot.txt", words(state))
+	golden(t, snapshot, words(state))
 	restored := New()
 	if err := restored.Restore(state.AppendSnapshot(nil)); err != nil {
 		t.Fatal(err)
@@ -127,26 +143,28 @@ func TestApply_WhatDoesNotFit(t *testing.T) {
 	sameID := topic(3, "new", 1)
 	sameID.ID = topic(1, "", 1).ID
 	for name, effect := range map[string][]byte{
-		"a name twice":             AppendTopicCreated(nil, topic(3, "clicks", 1)),
-		"an id twice":              AppendTopicCreated(nil, sameID),
-		"a number twice":           AppendTopicCreated(nil, topic(2, "new", 1)),
-		"a number too high":        AppendTopicCreated(nil, topic(4, "new", 1)),
-		"too many partitions":      AppendTopicCreated(nil, topic(3, "new", PartitionsMax)),
-		"deletion of none":         AppendTopicDeleted(nil, 3),
-		"configs of none":          AppendTopicConfig(nil, 3, nil),
-		"partitions of none":       AppendPartitionsAdded(nil, 3, 2),
-		"as many partitions":       AppendPartitionsAdded(nil, 1, 4),
-		"fewer partitions":         AppendPartitionsAdded(nil, 1, 3),
-		"many more partitions":     AppendPartitionsAdded(nil, 1, PartitionsMax),
-		"all producer ids":         AppendProducerIDs(nil, math.MaxInt64),
-		"a shard's effect":         metastore.AppendEffect(nil, metastore.EffectFlush, []byte{1, 0}),
-		"a reserved effect":        metastore.AppendEffect(nil, metastore.EffectFeatureLevel, []byte{1}),
-		"bytes left":               metastore.AppendEffect(nil, metastore.EffectTopicDeleted, []byte{1, 0}),
-		"configs out of order":     metastore.AppendEffect(nil, metastore.EffectTopicConfig, []byte{1, 2, 1, 'b', 0, 1, 'a', 0}),
-		"a config twice":           metastore.AppendEffect(nil, metastore.EffectTopicConfig, []byte{1, 2, 1, 'b', 0, 1, 'b', 0}),
-		"no producer ids":          metastore.AppendEffect(nil, metastore.EffectProducerIDs, []byte{0}),
-		"no partitions":            metastore.AppendEffect(nil, metastore.EffectPartitionsAdded, []byte{1, 0}),
-		"more configs than may be": metastore.AppendEffect(nil, metastore.EffectTopicConfig, append([]byte{1, 0x81, 0x08}, make([]byte, 5000)...)),
+		"a name twice":                     AppendTopicCreated(nil, topic(3, "clicks", 1)),
+		"an id twice":                      AppendTopicCreated(nil, sameID),
+		"a number twice":                   AppendTopicCreated(nil, topic(2, "new", 1)),
+		"a number too high":                AppendTopicCreated(nil, topic(4, "new", 1)),
+		"too many partitions":              AppendTopicCreated(nil, topic(3, "new", PartitionsMax)),
+		"deletion of none":                 AppendTopicDeleted(nil, 3),
+		"configs of none":                  AppendTopicConfig(nil, 3, nil),
+		"partitions of none":               AppendPartitionsAdded(nil, 3, 2),
+		"as many partitions":               AppendPartitionsAdded(nil, 1, 4),
+		"fewer partitions":                 AppendPartitionsAdded(nil, 1, 3),
+		"many more partitions":             AppendPartitionsAdded(nil, 1, PartitionsMax),
+		"all producer ids":                 AppendProducerIDs(nil, math.MaxInt64),
+		"a shard's effect":                 metastore.AppendEffect(nil, metastore.EffectFlush, []byte{1, 0}),
+		"a reserved effect":                metastore.AppendEffect(nil, metastore.EffectFeatureLevel, []byte{1}),
+		"bytes left":                       metastore.AppendEffect(nil, metastore.EffectTopicDeleted, []byte{1, 0}),
+		"configs out of order":             metastore.AppendEffect(nil, metastore.EffectTopicConfig, []byte{1, 2, 1, 'b', 0, 1, 'a', 0}),
+		"a config twice":                   metastore.AppendEffect(nil, metastore.EffectTopicConfig, []byte{1, 2, 1, 'b', 0, 1, 'b', 0}),
+		"configs of a group without an id": metastore.AppendEffect(nil, metastore.EffectGroupConfig, []byte{0, 0}),
+		"a group's configs out of order":   metastore.AppendEffect(nil, metastore.EffectGroupConfig, []byte{1, 'g', 2, 1, 'b', 0, 1, 'a', 0}),
+		"no producer ids":                  metastore.AppendEffect(nil, metastore.EffectProducerIDs, []byte{0}),
+		"no partitions":                    metastore.AppendEffect(nil, metastore.EffectPartitionsAdded, []byte{1, 0}),
+		"more configs than may be":         metastore.AppendEffect(nil, metastore.EffectTopicConfig, append([]byte{1, 0x81, 0x08}, make([]byte, 5000)...)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := New()
@@ -332,7 +350,7 @@ func bytesAllocated(f func()) uint64 {
 func FuzzApply(f *testing.F) {
 	base := New()
 	fold := metastore.NewFold(base)
-	for i, e := range goldenEntries() {
+	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries()) {
 		_, effects, err := metastore.ParseEntry(e)
 		for err == nil {
 			var kind metastore.EffectKind
@@ -378,7 +396,7 @@ func FuzzApply(f *testing.F) {
 func FuzzRestore(f *testing.F) {
 	s := New()
 	fold := metastore.NewFold(s)
-	for i, e := range goldenEntries() {
+	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries()) {
 		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
 			f.Fatal(err)
 		}
