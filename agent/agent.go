@@ -68,9 +68,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, background := errgroup.WithContext(background)
 	group.Go(func() error { return p.follower.Run(background) })
 	group.Go(func() error { return p.door.run(background) })
+	group.Go(func() error { return p.members.Run(background) })
 	if p.peerDoor != nil {
 		group.Go(func() error { return p.peerDoor.run(background) })
-		group.Go(func() error { return p.peers.run(background) })
 	}
 	if p.http != nil {
 		server, err := wadihttp.New(p.httpConfig, p.registry, a.readiness)

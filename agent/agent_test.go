@@ -146,8 +146,9 @@ func TestAgent_CostOfAnIdleMinute(t *testing.T) {
 		if c.puts != 0 || c.gets != 0 || c.statements.Append != 0 {
 			t.Errorf("%d PUTs, %d GETs, %d appends", c.puts, c.gets, c.statements.Append)
 		}
-		// A read a second, a renewal and a look at the clock every 5 s, a look at the terms every 15 s.
-		if s := c.statements; s.Read != 60 || s.RenewTerm != 12 || s.Terms != 4 || s.Total() != 60+12+12+4 {
+		// A read and a look for other agents each second, a renewal and a look at the clock
+		// every 5 s, a look for dead terms every 15 s.
+		if s := c.statements; s.Read != 60 || s.RenewTerm != 12 || s.Terms != 60+4 || s.Total() != 60+60+12+12+4 {
 			t.Errorf("statements: %+v", s)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
@@ -17,24 +18,26 @@ import (
 
 // Config is what one agent process is told.
 type Config struct {
-	Bucket     string             // URL: as bucket.Open reads it
-	Metastore  string             // URL: sqlite:///path, postgres://…, memory://
-	Folder     string             // locked for this process alone; empty where other agents may share bucket and metastore
-	Zone       string             // the agent's availability zone
-	Roles      metastore.Roles    // what the agent is there for
-	Kafka      string             // host:port to listen on
-	Advertised string             // host:port that clients are told; empty: what Kafka is
-	Peer       PeerConfig         // of streams between agents; none by default
-	HTTP       string             // host:port of metrics and health; empty: none
-	CacheBytes int64              // of segments in memory
-	Lease      time.Duration      // how long an agent that is silent counts as alive
-	DrainMax   time.Duration      // of requests in flight when the process is asked to stop
-	StaleMax   time.Duration      // a replica unconfirmed for longer answers no Fetch
-	Hedge      bucket.HedgeConfig // second requests for slow ones; off by default
-	Ingest     ingest.Config      // its Clock and Log are set by the agent
-	Settings   map[string]string  // broker settings by Kafka's names
-	Version    string             // of the program
-	Log        *slog.Logger
+	Bucket     string          // URL: as bucket.Open reads it
+	Metastore  string          // URL: sqlite:///path, postgres://…, memory://
+	Folder     string          // locked for this process alone; empty where other agents may share bucket and metastore
+	Zone       string          // the agent's availability zone
+	Roles      metastore.Roles // what the agent is there for
+	Kafka      string          // host:port to listen on
+	Advertised string          // host:port that clients are told; empty: what Kafka is
+	// ClientZones are the zones of clients that don't say theirs, by their networks.
+	ClientZones cluster.Networks
+	Peer        PeerConfig         // of streams between agents; none by default
+	HTTP        string             // host:port of metrics and health; empty: none
+	CacheBytes  int64              // of segments in memory
+	Lease       time.Duration      // how long an agent that is silent counts as alive
+	DrainMax    time.Duration      // of requests in flight when the process is asked to stop
+	StaleMax    time.Duration      // a replica unconfirmed for longer answers no Fetch
+	Hedge       bucket.HedgeConfig // second requests for slow ones; off by default
+	Ingest      ingest.Config      // its Clock and Log are set by the agent
+	Settings    map[string]string  // broker settings by Kafka's names
+	Version     string             // of the program
+	Log         *slog.Logger
 
 	// TrustCompressed spares the look at the records of produced batches that are compressed.
 	TrustCompressed bool

@@ -87,7 +87,7 @@ func TestAgent_PushWakesReadersOfAnotherAgent(t *testing.T) {
 						values(t, reader, 1)
 						read <- time.Now()
 					}()
-					time.Sleep(time.Duration(7000+137*i) * time.Millisecond)
+					time.Sleep(time.Duration(7013+137*i) * time.Millisecond)
 					before := b.cost()
 					began := time.Now()
 					if err := producer.ProduceSync(t.Context(), record("t", 0, fmt.Sprint(i))).FirstErr(); err != nil {

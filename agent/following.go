@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/wadi-io/wadi/agent/follow"
@@ -88,8 +87,8 @@ func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer
 		Self:     follow.Peer{Node: info.Node, Term: info.Term, Addr: p.peerAddress},
 		Listener: p.peerDoor.leaf(),
 		Dial:     dial,
-		Peers:    p.peers.now,
-		Met:      p.peers.look,
+		Peers:    p.peers,
+		Met:      p.members.LookSoon,
 		Sink:     p.follower,
 	})
 	if err == nil {
@@ -98,60 +97,14 @@ func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer
 	return m, err
 }
 
-// peersEvery is how often the metastore is asked who the other agents are.
-const peersEvery = 5 * time.Second
-
-// peers knows the agents with live terms.
-type peers struct {
-	store metastore.Terms
-	log   interface{ Warn(string, ...any) }
-	known atomic.Pointer[[]follow.Peer]
-	met   chan struct{}
-}
-
-func newPeers(store metastore.Terms, log interface{ Warn(string, ...any) }) *peers {
-	p := &peers{store: store, log: log, met: make(chan struct{}, 1)}
-	p.known.Store(&[]follow.Peer{})
-	return p
-}
-
-func (p *peers) now() []follow.Peer { return *p.known.Load() }
-
-// look has them asked for soon: an agent has come that isn't known.
-func (p *peers) look() {
-	select {
-	case p.met <- struct{}{}:
-	default:
-	}
-}
-
-// run asks until ctx ends.
-func (p *peers) run(ctx context.Context) error {
-	tick := time.NewTicker(peersEvery)
-	defer tick.Stop()
-	for {
-		asking, cancel := context.WithTimeout(ctx, peersEvery)
-		terms, err := p.store.Terms(asking)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			p.log.Warn("asking who the other agents are", "err", err)
-		default:
-			known := make([]follow.Peer, 0, len(terms))
-			for _, t := range terms {
-				if !t.Ended && t.LeaseLeft > 0 && t.Agent.Peer != "" {
-					known = append(known, follow.Peer{Node: t.Node, Term: t.Term, Addr: t.Agent.Peer})
-				}
-			}
-			p.known.Store(&known)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-p.met:
+// peers are the agents that take streams.
+func (p *process) peers() []follow.Peer {
+	live := p.members.View().Live()
+	peers := make([]follow.Peer, 0, len(live))
+	for _, a := range live {
+		if a.Peer != "" {
+			peers = append(peers, follow.Peer{Node: a.Node, Term: a.Term, Addr: a.Peer})
 		}
 	}
+	return peers
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/wadi-io/wadi/agent/broker"
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/cache"
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/follow"
 	wadihttp "github.com/wadi-io/wadi/agent/http"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/agent/metrics"
@@ -37,7 +39,7 @@ type process struct {
 	door        *door
 	peerDoor    *door  // nil: no streams between agents
 	peerAddress string // advertised
-	peers       *peers
+	members     *cluster.Members
 	http        net.Listener // nil: no HTTP
 	httpConfig  wadihttp.Config
 	registry    *prometheus.Registry
@@ -50,6 +52,7 @@ type process struct {
 	buffers     *cache.Buffers
 	blocks      *fetch.Blocks
 	fetcher     *fetch.Fetcher
+	mesh        atomic.Pointer[follow.Mesh]   // of the term that serves
 	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
 	closers     []io.Closer
 }
@@ -100,7 +103,7 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 		p.closers = append(p.closers, store)
 	}
 	p.store = metastore.NewCounting(store)
-	p.peers = newPeers(p.store, cfg.Log)
+	p.members = newMembers(p, cfg)
 	if err := p.clock.read(ctx, p.store); err != nil {
 		return err
 	}

@@ -60,6 +60,9 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 		return err
 	}
 	p.grew.Store(t.ingest)
+	p.mesh.Store(t.mesh)
+	p.members.Begin(lifetime, info)
+	defer p.members.End()
 	a.cfg.Log.Info("a term has begun", "term", info.Term, "node", info.Node, "kafka", p.door.Addr().String())
 	if t.mesh != nil {
 		tasks.Go(func() error { return t.mesh.Run(lifetime) })
@@ -152,6 +155,9 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Port:            p.port,
 		Rack:            a.cfg.Zone,
 		Shards:          p.store.Cluster().Shards,
+		Groups:          p.store.Cluster().Groups,
+		Transactions:    p.store.Cluster().Transactions,
+		ClientZones:     a.cfg.ClientZones,
 		Settings:        a.settings,
 		Limits:          broker.DefaultLimits(),
 		TrustCompressed: a.cfg.TrustCompressed,
@@ -162,6 +168,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Ingest:   t.ingest,
 		Fetch:    p.fetcher,
 		Groups:   t.groups,
+		View:     p.members.View,
 		Clock:    time.Now,
 		Log:      a.cfg.Log,
 		Outcome:  p.metrics.Outcome,

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
@@ -26,8 +27,11 @@ type Config struct {
 	Port      int32  // advertised to clients
 	Rack      string // broker.rack; empty: none
 	Shards    int    // of the cluster
-	Settings  *Settings
-	Limits    Limits
+	// Journals of the cluster's groups and transactional ids; 0 is 1.
+	Groups, Transactions int
+	ClientZones          cluster.Networks // of clients that don't say their zone
+	Settings             *Settings
+	Limits               Limits
 	// TrustCompressed spares the decompression of produced batches: their headers are believed.
 	TrustCompressed bool
 }
@@ -106,8 +110,10 @@ type Deps struct {
 	Ingest   Producer
 	Fetch    *fetch.Fetcher
 	Groups   *group.Coordinator
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// View is the cluster as this agent sees it; nil: it is alone.
+	View  func() *cluster.View
+	Clock func() time.Time
+	Log   *slog.Logger
 	// Random makes topic ids; nil: the system's.
 	Random io.Reader
 	// Outcome is told how many partitions, or whole requests, got a code; nil: nobody is.
@@ -121,6 +127,7 @@ type Deps struct {
 type Broker struct {
 	cfg       Config
 	deps      Deps
+	alone     *cluster.View // of this agent only
 	topics    topicConfigs
 	producers producerIDs
 	// writing holds a token while nobody changes the catalog: changes by this agent
@@ -137,6 +144,11 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{cfg: cfg, deps: deps, writing: make(chan struct{}, 1)}
+	b.cfg.Groups, b.cfg.Transactions = max(1, cfg.Groups), max(1, cfg.Transactions)
+	b.alone = aloneView(cfg)
+	if b.deps.View == nil {
+		b.deps.View = func() *cluster.View { return b.alone }
+	}
 	if b.deps.Clock == nil {
 		b.deps.Clock = time.Now
 	}

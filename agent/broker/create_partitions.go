@@ -180,7 +180,7 @@ func (b *Broker) checkReplicas(nodes []int32) error {
 	sorted := slices.Sorted(slices.Values(nodes))
 	for i, node := range sorted {
 		switch {
-		case node != b.cfg.NodeID:
+		case !b.known(node):
 			return refuse(wire.CodeInvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", node)
 		case i > 0 && node == sorted[i-1]:
 			return refuse(wire.CodeInvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", node)

@@ -143,7 +143,7 @@ func (b *Broker) checkAssignment(t *kmsg.CreateTopicsRequestTopic) (int32, error
 			switch {
 			case slices.Contains(a.Replicas[:i], node):
 				return 0, refuse(wire.CodeInvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", node)
-			case node != b.cfg.NodeID:
+			case !b.known(node):
 				return 0, refuse(wire.CodeInvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", node)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 
 // DescribeCluster, versions 0–2.
 //
-// Answers the cluster's id and its agents; this agent is the controller, which any
-// agent can be. Asked for controllers (version 1) it says MISMATCHED_ENDPOINT_TYPE, as
+// Answers the cluster's id and the agents that clients may be sent to, as Metadata does;
+// this agent is the controller, which any agent can be. Asked for controllers (version 1) it says MISMATCHED_ENDPOINT_TYPE, as
 // a broker of Apache Kafka does. All operations are authorized: there are no ACLs yet.
 
 // Bits of the operations that may be authorized: Kafka's AclOperation codes.
@@ -57,20 +57,15 @@ func (b *Broker) handleDescribeCluster(_ context.Context, r *wire.Request) wire.
 		return wire.Answer{Message: resp}
 	}
 	resp.ClusterID = b.cfg.ClusterID
-	resp.ControllerID = b.cfg.NodeID
+	view := b.view()
+	resp.ControllerID = b.controller(view)
 	if req.IncludeClusterAuthorizedOperations {
 		resp.ClusterAuthorizedOperations = clusterOperations
 	}
-	node := kmsg.NewDescribeClusterResponseBroker()
-	node.NodeID, node.Host, node.Port, node.Rack = b.cfg.NodeID, b.cfg.Host, b.cfg.Port, b.rack()
-	resp.Brokers = append(resp.Brokers, node)
-	return wire.Answer{Message: resp}
-}
-
-// rack returns this agent's rack, nil for none.
-func (b *Broker) rack() *string {
-	if b.cfg.Rack == "" {
-		return nil
+	for _, a := range view.Named() {
+		node := kmsg.NewDescribeClusterResponseBroker()
+		node.NodeID, node.Host, node.Port, node.Rack = a.Node, a.KafkaHost, a.KafkaPort, rackOf(a)
+		resp.Brokers = append(resp.Brokers, node)
 	}
-	return &b.cfg.Rack
+	return wire.Answer{Message: resp}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
 )
@@ -17,7 +18,7 @@ import (
 // A page ends after the number of partitions that the client asks for, at most
 // max.request.partition.size.limit; the cursor says where the next one begins. A topic
 // that a request names twice is answered once. Leader, replicas and in-sync replicas
-// are this agent, as in Metadata.
+// are those of Metadata.
 //
 // What differs from Apache Kafka: there are no eligible leaders to tell.
 
@@ -42,7 +43,8 @@ func (b *Broker) handleDescribeTopicPartitions(ctx context.Context, r *wire.Requ
 		return wire.Answer{Message: resp}
 	}
 	limit := int32(max(1, min(int64(req.ResponsePartitionLimit), b.cfg.Settings.Int64("max.request.partition.size.limit"))))
-	page := topicPage{b: b, resp: resp, left: limit, after: after}
+	view := b.view()
+	page := topicPage{b: b, view: view, zone: b.zone(r, view), resp: resp, left: limit, after: after}
 	if all {
 		var topics []*catalog.Topic
 		b.viewCatalog(func(s *catalog.State) { topics = s.Topics() })
@@ -84,6 +86,8 @@ func (b *Broker) pagedNames(ctx context.Context, req *kmsg.DescribeTopicPartitio
 // topicPage fills an answer until it is full.
 type topicPage struct {
 	b     *Broker
+	view  *cluster.View
+	zone  string // of the client
 	resp  *kmsg.DescribeTopicPartitionsResponse
 	left  int32 // partitions
 	after kmsg.DescribeTopicPartitionsRequestCursor
@@ -127,12 +131,13 @@ func (p *topicPage) add(t *catalog.Topic) bool {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = &t.Name, t.ID, internalTopic(t.Name)
 	out.AuthorizedOperations = topicOperations
-	nodes := []int32{p.b.cfg.NodeID}
 	for i := int64(first); i < past; i++ {
 		partition := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 		partition.Partition = int32(i)
-		partition.LeaderID, partition.LeaderEpoch = p.b.cfg.NodeID, leaderEpoch
-		partition.Replicas, partition.ISR = nodes, nodes
+		shard := t.Shard(partition.Partition, p.b.cfg.Shards)
+		partition.LeaderID, partition.LeaderEpoch = p.view.Leader(p.zone, shard).Node, leaderEpoch
+		partition.Replicas = p.view.Replicas(p.zone, shard)
+		partition.ISR = partition.Replicas
 		partition.EligibleLeaderReplicas, partition.LastKnownELR = []int32{}, []int32{}
 		out.Partitions = append(out.Partitions, partition)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -20,8 +21,9 @@ import (
 //
 // What differs from Apache Kafka:
 //   - The leader epoch is 0 for ever, so no answer names another leader (version 16).
-//   - Replica ids are ignored: there are no followers. Nothing is throttled, and no
-//     preferred replica is named.
+//   - Replica ids are ignored: there are no followers. Nothing is throttled.
+//   - The preferred read replica of a reader who names a rack is the agent of the
+//     partition's shard in that zone (KIP-392); who is in that zone itself serves.
 //   - The last batch is never cut off; Kafka sends as much of it as the limits allow.
 //   - MaxWait is bounded by fetch.Config.WaitMax.
 //   - A topic that is deleted while a fetch waits ends the wait with MaxWait only.
@@ -32,6 +34,7 @@ const isolationReadCommitted = 1
 func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
 	m := r.Message.(*kmsg.FetchRequest)
 	req := fetchRequest(m)
+	req.Preferred = b.preferred(m.Rack)
 	req.Hurry = r.Conn.Draining()
 	res := b.deps.Fetch.Fetch(ctx, req)
 	b.deps.Outcome(keyFetch, codeOf(res.Err), 1)
@@ -41,6 +44,25 @@ func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
 		}
 	}
 	return wire.Answer{Raw: res.Encode(m.Version, codeOf), Release: res.Release}
+}
+
+// preferred says whom a reader in a rack should read a shard's partitions from instead
+// of this agent; nil: nobody. Whoever is told is among the replicas of Metadata.
+func (b *Broker) preferred(rack string) func(shard int) int32 {
+	if rack == "" {
+		return nil
+	}
+	view := b.view()
+	self := view.Self()
+	if self == nil || self.Zone == rack && self.Roles.Has(metastore.RoleFetch) && !self.Draining || !view.HasZone(rack) {
+		return nil
+	}
+	return func(shard int) int32 {
+		if reader := view.Reader(rack, shard); reader != nil && reader != self {
+			return reader.Node
+		}
+		return 0
+	}
 }
 
 // fetchRequest takes over what a request says.

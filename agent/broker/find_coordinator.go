@@ -5,12 +5,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/agent/cluster"
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/wire"
 )
 
 // FindCoordinator, versions 0–6 (several keys from 4 on).
 //
-// This agent is the coordinator of any group and any transactional id.
+// The coordinator of a group or a transactional id is the agent that looks after the
+// journal that it lies in; another one answers what is for a coordinator NOT_COORDINATOR.
 //
 // What differs from Apache Kafka: a group's coordinator is there at once, since no topic
 // of offsets must be created first. Transactions are not served yet. Share coordinators (type 2) get INVALID_REQUEST, as from a
@@ -32,12 +36,18 @@ func (b *Broker) handleFindCoordinator(_ context.Context, r *wire.Request) wire.
 	if req.Version < coordinatorKeysVersionMin {
 		keys = []string{req.CoordinatorKey}
 	}
+	view := b.view()
 	coordinators := make([]kmsg.FindCoordinatorResponseCoordinator, len(keys))
 	for i, key := range keys {
 		c := &coordinators[i]
 		c.Default()
-		c.Key, c.NodeID, c.Host, c.Port = key, b.cfg.NodeID, b.cfg.Host, b.cfg.Port
-		if req.CoordinatorType != coordinatorGroup && req.CoordinatorType != coordinatorTransaction {
+		c.Key = key
+		switch req.CoordinatorType {
+		case coordinatorGroup:
+			coordinate(c, view.Coordinator(metastore.GroupsJournal(group.Journal(key, b.cfg.Groups))))
+		case coordinatorTransaction:
+			coordinate(c, view.Coordinator(metastore.TransactionsJournal(group.Journal(key, b.cfg.Transactions))))
+		default:
 			c.NodeID, c.Host, c.Port = -1, "", -1
 			c.ErrorCode = wire.CodeInvalidRequest
 			c.ErrorMessage = kmsg.StringPtr("There is no coordinator of this type.")
@@ -50,4 +60,9 @@ func (b *Broker) handleFindCoordinator(_ context.Context, r *wire.Request) wire.
 		resp.Coordinators = coordinators
 	}
 	return wire.Answer{Message: resp}
+}
+
+// coordinate names an agent as a coordinator.
+func coordinate(c *kmsg.FindCoordinatorResponseCoordinator, a *cluster.Agent) {
+	c.NodeID, c.Host, c.Port = a.Node, a.KafkaHost, a.KafkaPort
 }

@@ -17,8 +17,8 @@ import (
 // the types of resources; none means all. A type that Kafka doesn't know is
 // refused with UNSUPPORTED_VERSION.
 //
-// What differs from Apache Kafka: there are no loggers and client metrics; the only
-// broker is this agent.
+// What differs from Apache Kafka: there are no loggers and client metrics; the brokers
+// are the agents that Metadata names.
 
 func (b *Broker) handleListConfigResources(_ context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ListConfigResourcesRequest)
@@ -45,7 +45,9 @@ func (b *Broker) handleListConfigResources(_ context.Context, r *wire.Request) w
 		resp.ConfigResources = append(resp.ConfigResources, out)
 	}
 	if asked(kmsg.ConfigResourceTypeBroker) {
-		add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(b.cfg.NodeID)))
+		for _, a := range b.view().Named() {
+			add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(a.Node)))
+		}
 	}
 	if asked(kmsg.ConfigResourceTypeTopic) {
 		var topics []*catalog.Topic

@@ -5,22 +5,30 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
 )
 
 // Metadata, versions 0–13 (topics by id from 10).
 //
-// Answers this agent, and of all topics, or of those asked for by name or id, the
-// partitions: leader, replicas and in-sync replicas are this agent, the leader epoch
-// is 0. A partition is never without a leader. An unknown name is created with
+// Answers the agents that clients may be sent to, and of all topics, or of those asked
+// for by name or id, the partitions. The leader is the agent of the partition's shard in
+// the client's zone (client.id's zone=, else its network's), or for a client of no zone
+// among all agents. Replicas and in-sync replicas are the leader and the shard's agent of
+// each zone, so that readers who name a rack can be sent there (KIP-392). The leader epoch
+// is 0. A partition is never without a leader. Agents that are about to leave, that can't
+// be reached, or that only compact are not named; where producers and readers have agents
+// of their own (--roles), the leader is a producers' one, since Metadata doesn't say who
+// asks, and Fetch sends readers on. An unknown name is created with
 // num.partitions partitions where auto.create.topics.enable, the request and the
 // name allow it, and is in the answer with its partitions.
 //
 // What differs from Apache Kafka:
 //   - An auto-created topic is there at once; Kafka first answers UNKNOWN_TOPIC_OR_PARTITION.
 //   - Kafka's internal topics don't exist and are not auto-created.
-//   - The replication factor is always 1: durability is the bucket's.
+//   - The leader depends on who asks; any agent takes any request all the same.
+//   - The replicas say whom readers may be sent to, not where records lie: durability is the bucket's.
 //   - All topics come in the order of their names, those asked for in the request's;
 //     Kafka refuses ids before version 12.
 //   - Auto-creation of a name that collides says so (INVALID_TOPIC_EXCEPTION) at once.
@@ -32,16 +40,19 @@ const metadataAllVersionMin = 1
 func (b *Broker) handleMetadata(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.MetadataRequest)
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
-	node := kmsg.NewMetadataResponseBroker()
-	node.NodeID, node.Host, node.Port, node.Rack = b.cfg.NodeID, b.cfg.Host, b.cfg.Port, b.rack()
-	resp.Brokers = []kmsg.MetadataResponseBroker{node}
+	view := b.view()
+	for _, a := range view.Named() {
+		node := kmsg.NewMetadataResponseBroker()
+		node.NodeID, node.Host, node.Port, node.Rack = a.Node, a.KafkaHost, a.KafkaPort, rackOf(a)
+		resp.Brokers = append(resp.Brokers, node)
+	}
 	resp.ClusterID = &b.cfg.ClusterID
-	resp.ControllerID = b.cfg.NodeID
+	resp.ControllerID = b.controller(view)
 	resp.AuthorizedOperations = notAsked
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
 	}
-	m := metadata{b: b, operations: notAsked, nodes: []int32{b.cfg.NodeID}}
+	m := metadata{b: b, operations: notAsked, view: view, zone: b.zone(r, view)}
 	if req.IncludeTopicAuthorizedOperations {
 		m.operations = topicOperations
 	}
@@ -58,7 +69,8 @@ func (b *Broker) handleMetadata(ctx context.Context, r *wire.Request) wire.Answe
 type metadata struct {
 	b          *Broker
 	operations int32
-	nodes      []int32 // this agent; shared by all partitions
+	view       *cluster.View
+	zone       string // of the client
 	topics     []kmsg.MetadataResponseTopic
 }
 
@@ -208,8 +220,10 @@ func (m *metadata) add(t *catalog.Topic) {
 		p := &topic.Partitions[i]
 		p.Default()
 		p.Partition = int32(i)
-		p.Leader, p.LeaderEpoch = m.b.cfg.NodeID, leaderEpoch
-		p.Replicas, p.ISR = m.nodes, m.nodes
+		shard := t.Shard(p.Partition, m.b.cfg.Shards)
+		p.Leader, p.LeaderEpoch = m.view.Leader(m.zone, shard).Node, leaderEpoch
+		p.Replicas = m.view.Replicas(m.zone, shard)
+		p.ISR = p.Replicas
 	}
 	m.topics = append(m.topics, topic)
 }

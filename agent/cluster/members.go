@@ -37,7 +37,7 @@ type Deps struct {
 	Terms Terms // nil: there are no other agents, and never will be
 	// Reachable tells whether a stream to an agent works, if there is one to tell
 	// by; nil, or not known: a connection test tells.
-	Reachable func(term metastore.Term) (reachable, known bool)
+	Reachable func(agent metastore.TermInfo) (reachable, known bool)
 	// Dial makes the connections of the tests; nil: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -49,7 +49,8 @@ type Members struct {
 	shards  int
 	view    atomic.Pointer[View]
 	looking chan struct{} // holds a token while nobody looks
-	reach   *reach        // owned by who looks
+	kick    chan struct{}
+	reach   *reach // owned by who looks
 	mu      struct {
 		sync.Mutex
 		self    *metastore.TermInfo // nil: no term has begun
@@ -63,7 +64,7 @@ func New(cfg Config, shards int, deps Deps) *Members {
 	if deps.Dial == nil {
 		deps.Dial = (&net.Dialer{}).DialContext
 	}
-	m := &Members{cfg: cfg, deps: deps, shards: shards, looking: make(chan struct{}, 1), reach: newReach(cfg, deps)}
+	m := &Members{cfg: cfg, deps: deps, shards: shards, looking: make(chan struct{}, 1), kick: make(chan struct{}, 1), reach: newReach(cfg, deps)}
 	m.looking <- struct{}{}
 	m.mu.changed = make(chan struct{})
 	m.view.Store(NewView(0, shards, nil))
@@ -88,6 +89,14 @@ func (m *Members) Begin(ctx context.Context, self metastore.TermInfo) {
 	m.mu.Unlock()
 	if err := m.Look(ctx); err != nil && ctx.Err() == nil {
 		m.cfg.Log.Warn("looking for the other agents", "err", err)
+	}
+}
+
+// LookSoon has Run look before its time: an agent has come that isn't known.
+func (m *Members) LookSoon() {
+	select {
+	case m.kick <- struct{}{}:
+	default:
 	}
 }
 
@@ -124,6 +133,7 @@ func (m *Members) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-m.kick:
 		}
 		err := m.Look(ctx)
 		if ctx.Err() != nil {

@@ -73,7 +73,7 @@ func (w *world) begin(t *testing.T, zone string, lease time.Duration) metastore.
 }
 
 // members runs a Members for a term until the test ends.
-func (w *world) members(t *testing.T, self metastore.TermInfo, reachable func(metastore.Term) (bool, bool)) *Members {
+func (w *world) members(t *testing.T, self metastore.TermInfo, reachable func(metastore.TermInfo) (bool, bool)) *Members {
 	cfg := DefaultConfig()
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	m := New(cfg, testShards, Deps{Terms: w, Dial: w.dial, Reachable: reachable})
@@ -199,7 +199,7 @@ func TestMembers_StreamsTell(t *testing.T) {
 		w := newWorld()
 		var mu sync.Mutex
 		known, up := true, false
-		m := w.members(t, w.begin(t, "a", time.Hour), func(metastore.Term) (bool, bool) {
+		m := w.members(t, w.begin(t, "a", time.Hour), func(metastore.TermInfo) (bool, bool) {
 			mu.Lock()
 			defer mu.Unlock()
 			return up, known

@@ -60,7 +60,7 @@ var errStream = errors.New("the stream to it is broken")
 // connect tells whether an agent can be reached.
 func (r *reach) connect(ctx context.Context, info *metastore.TermInfo) error {
 	if r.deps.Reachable != nil {
-		if reachable, known := r.deps.Reachable(info.Term); known {
+		if reachable, known := r.deps.Reachable(*info); known {
 			if !reachable {
 				return errStream
 			}

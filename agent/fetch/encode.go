@@ -149,7 +149,11 @@ func (w *writer) partition(version int16, p *Partition, code int16) {
 		w.null()
 	}
 	if version >= versionPreferred {
-		w.int32(-1) // preferred read replica
+		if p.Preferred != 0 {
+			w.int32(p.Preferred)
+		} else {
+			w.int32(-1)
+		}
 	}
 	w.array(p.Bytes) // bytes have the same lengths as arrays
 }

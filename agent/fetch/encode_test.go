@@ -13,7 +13,7 @@ func TestEncode_IsWhatKmsgDecodes(t *testing.T) {
 		Partitions: []Partition{
 			{Key: Key{Topic{"a", [16]byte{1}}, 0}, HighWatermark: 9, LastStable: 8, LogStart: 2, Bytes: 12, firstPiece: 0, pieces: 2},
 			{Key: Key{Topic{"a", [16]byte{1}}, 3}, HighWatermark: -1, LastStable: -1, LogStart: -1, Err: ErrOffsetOutOfRange},
-			{Key: Key{Topic{"b", [16]byte{2}}, 1}, HighWatermark: 1 << 40, LastStable: 5, LogStart: 5, ReadCommitted: true},
+			{Key: Key{Topic{"b", [16]byte{2}}, 1}, HighWatermark: 1 << 40, LastStable: 5, LogStart: 5, ReadCommitted: true, Preferred: 4},
 			{Key: Key{Topic{"a", [16]byte{1}}, 4}, HighWatermark: 3, LastStable: 3, Diverging: true, DivergingEnd: 3},
 			{Key: Key{Topic{"a", [16]byte{1}}, 5}, HighWatermark: 3, LastStable: 3, Bytes: 5, firstPiece: 2, pieces: 1},
 		},
@@ -46,6 +46,9 @@ func TestEncode_IsWhatKmsgDecodes(t *testing.T) {
 		}
 		if p := m.Topics[0].Partitions[1]; p.ErrorCode != code(ErrOffsetOutOfRange) || p.RecordBatches == nil || len(p.RecordBatches) != 0 {
 			t.Errorf("version %d: with an error %+v", version, p)
+		}
+		if p := m.Topics[1].Partitions[0]; version >= 11 && p.PreferredReadReplica != 4 {
+			t.Errorf("version %d: preferred replica %d", version, p.PreferredReadReplica)
 		}
 		if p := m.Topics[1].Partitions[0]; p.AbortedTransactions == nil {
 			t.Errorf("version %d: read_committed without a list of aborted transactions", version)

@@ -72,7 +72,10 @@ type Request struct {
 	MinBytes      int
 	MaxBytes      int
 	ReadCommitted bool
-	Hurry         <-chan struct{} // closed: answer with what there is; nil: never
+	// Preferred returns the node id of the agent that the reader should read a shard's
+	// partitions from instead, 0 for this one; nil: this one.
+	Preferred func(shard int) int32
+	Hurry     <-chan struct{} // closed: answer with what there is; nil: never
 }
 
 // Partition is the answer for one partition.
@@ -85,6 +88,7 @@ type Partition struct {
 	ReadCommitted bool
 	Diverging     bool  // the reader's last epoch ended at DivergingEnd, before its offset
 	DivergingEnd  int64 // an offset
+	Preferred     int32 // node id of the agent to read it from; 0: this one
 	Bytes         int   // of its records
 
 	firstPiece, pieces int // of Response.pieces

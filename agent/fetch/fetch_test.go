@@ -285,3 +285,35 @@ func TestFetch_JournalStopped(t *testing.T) {
 		}
 	})
 }
+
+// TestFetch_Preferred: who is to read elsewhere is told so at once, and gets no records.
+func TestFetch_Preferred(t *testing.T) {
+	inWorld(t, 2, nil, func(t *testing.T, w *world) {
+		topic := w.topic("t", 2)
+		w.flush(true, produced{Key{topic, 0}, makeBatch(3, 10, 0)}, produced{Key{topic, 1}, makeBatch(3, 10, 0)})
+		w.refresh()
+		req := full(asks(topic, 0, 0, 1, 7))
+		req.MaxWait, req.MinBytes = time.Minute, 1<<20
+		place, err := w.fetcher.deps.Resolve(Key{topic, 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Preferred = func(shard int) int32 {
+			if shard == place.Shard {
+				return 9
+			}
+			return 0
+		}
+		began := time.Now()
+		r := w.fetcher.Fetch(t.Context(), req)
+		defer r.Release()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("it waited %v", waited)
+		}
+		for i, want := range []Partition{{Preferred: 9, HighWatermark: 3}, {HighWatermark: 3}, {HighWatermark: -1}} {
+			if p := r.Partitions[i]; p.Preferred != want.Preferred || p.HighWatermark != want.HighWatermark || (p.Bytes > 0) != (i == 1) || (p.Err != nil) != (i == 2) {
+				t.Errorf("partition %d: %+v", i, p)
+			}
+		}
+	})
+}

@@ -30,6 +30,7 @@ type part struct {
 	fixed bool
 	// doubt says that the replica must be refreshed before this may be said.
 	doubt                          bool
+	preferred                      int32 // node id of the agent to read it from; 0: this one
 	diverging                      bool
 	logStart, highWatermark, upper int64 // upper is where this reader's view ends
 	first, planned                 int   // of reading.extents
@@ -45,6 +46,9 @@ func (f *Fetcher) newReading(req *Request, asks []Ask) *reading {
 		p.place, p.err = f.deps.Resolve(asks[i].Key)
 		if p.err == nil {
 			rd.found++
+			if req.Preferred != nil {
+				p.preferred = req.Preferred(p.place.Shard)
+			}
 			continue
 		}
 		p.fixed = true
@@ -103,7 +107,7 @@ func (rd *reading) ready() bool {
 	bytes := int64(0)
 	for i := range rd.parts {
 		p := &rd.parts[i]
-		if p.diverging || p.err != nil && !p.fixed {
+		if p.diverging || p.preferred != 0 || p.err != nil && !p.fixed {
 			return true
 		}
 		bytes += p.bytes
@@ -200,7 +204,7 @@ func (rd *reading) lookAt(p *part, ask *Ask, bytesMax int, fresh bool) {
 		if ask.Offset < logStart { // a log start never goes back: no doubt
 			return fmt.Errorf("%w: %d of %d to %d", ErrOffsetOutOfRange, ask.Offset, logStart, highWatermark), false
 		}
-		if bytesMax > 0 && ask.Offset < p.upper {
+		if bytesMax > 0 && ask.Offset < p.upper && p.preferred == 0 {
 			rd.extents = s.Plan(p.place.ID, ask.Offset, bytesMax, rd.extents)
 		}
 		return nil, false

@@ -87,6 +87,7 @@ func (rd *reading) fill(r *Response, out *Partition, i int, loads []loaded, left
 		return err
 	}
 	out.HighWatermark, out.LastStable, out.LogStart = p.highWatermark, p.upper, p.logStart
+	out.Preferred = p.preferred
 	if p.diverging {
 		out.Diverging, out.DivergingEnd = true, p.highWatermark
 	}

@@ -166,7 +166,7 @@ func (s *session) told(epoch int32, partitions []Partition) ([]Partition, error)
 
 // tell reports whether the answer says anything new, and remembers it.
 func (r *remembered) tell(p *Partition) bool {
-	news := p.Bytes > 0 || p.Err != nil || p.Diverging ||
+	news := p.Bytes > 0 || p.Err != nil || p.Diverging || p.Preferred != 0 ||
 		r.highWatermark != p.HighWatermark || r.logStart != p.LogStart
 	r.highWatermark, r.logStart = p.HighWatermark, p.LogStart
 	if p.Err != nil {

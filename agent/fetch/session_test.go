@@ -112,6 +112,12 @@ func TestSession_IncrementalLeavesOutWhatIsUnchanged(t *testing.T) {
 	if _, kept, _ = s.finish(turn, answers(turn.asks, func(p *Partition) { p.LogStart = int64(p.Partition % 2) })); !equal(partitionsOf(kept, answerKey), 1, 3) {
 		t.Fatalf("a log start that moved is news: kept %v", kept)
 	}
+	turn, _ = s.begin(&Request{SessionID: id, SessionEpoch: 5})
+	if _, kept, _ = s.finish(turn, answers(turn.asks, func(p *Partition) {
+		p.LogStart, p.Preferred = int64(p.Partition%2), p.Partition/3*4
+	})); !equal(partitionsOf(kept, answerKey), 3) {
+		t.Fatalf("another agent to read from is news: kept %v", kept)
+	}
 }
 
 func TestSession_Errors(t *testing.T) {
