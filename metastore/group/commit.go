@@ -13,7 +13,7 @@ const (
 	guardEmpty      = 0 // the group has no members, or is unknown
 	guardGeneration = 1 // the generation is the one that was written by the version that follows
 	guardMember     = 2 // the consumer group has the member that follows, at the epoch that follows
-	// 3 is reserved for transactions.
+	guardAny        = 3 // whatever the group is; of pending offsets only
 )
 
 // Commit is what one member, or a client that is none, commits at once.
@@ -36,22 +36,23 @@ const (
 
 // AppendCommit appends the effect of c. It panics on offsets out of order.
 func AppendCommit(dst []byte, c Commit) []byte {
-	body := appendID(make([]byte, 0, 64), c.Group)
-	switch {
-	case c.Member != "":
-		body = metastore.AppendBytes(append(body, guardMember), c.Member)
-		body = binary.AppendUvarint(body, uint64(max(c.Epoch, 0)))
-	case c.Generation == 0:
-		body = append(body, guardEmpty)
-	default:
-		body = append(body, guardGeneration)
-		body = binary.AppendUvarint(body, uint64(c.Generation))
-	}
+	body := c.appendGuard(appendID(make([]byte, 0, 64), c.Group))
 	body = binary.AppendVarint(body, c.Expires)
 	body = appendPlaced(body, c.Offsets, func(o PlacedOffset) Place { return o.Place }, func(dst []byte, o PlacedOffset) []byte {
 		return appendOffset(dst, o.Offset)
 	})
 	return metastore.AppendEffect(dst, metastore.EffectOffsetsCommitted, body)
+}
+
+func (c *Commit) appendGuard(dst []byte) []byte {
+	switch {
+	case c.Member != "":
+		dst = metastore.AppendBytes(append(dst, guardMember), c.Member)
+		return binary.AppendUvarint(dst, uint64(max(c.Epoch, 0)))
+	case c.Generation == 0:
+		return append(dst, guardEmpty)
+	}
+	return binary.AppendUvarint(append(dst, guardGeneration), uint64(c.Generation))
 }
 
 // appendOffset appends what a commit and a snapshot hold of an offset.
@@ -136,7 +137,7 @@ func decodePlaced(d *metastore.Decoder, bytesMin int, take func(Place)) {
 // applyCommit stores the offsets if the guard holds.
 func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, err error) {
 	id := decodeID(d)
-	guard := decodeGuard(d)
+	guard := decodeGuard(d, false)
 	expires := decodeExpires(d)
 	var offsets []PlacedOffset
 	decodePlaced(d, partitionBytesMin, func(p Place) { offsets = append(offsets, PlacedOffset{p, decodeOffset(d)}) })
@@ -147,10 +148,7 @@ func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, 
 	if !guard.holds(g) {
 		return false, nil
 	}
-	if g == nil {
-		g = &group{generation: &Generation{Written: at.Version, Since: at.Time}}
-		s.groups[id] = g
-	}
+	g = s.ensure(id, at)
 	if g.offsets == nil {
 		g.offsets = make(map[Place]Offset, len(offsets))
 	}
@@ -158,9 +156,23 @@ func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, 
 	for _, o := range offsets {
 		o.CommittedAt, o.Expires = at.Time, expires
 		g.offsets[o.Place] = o.Offset
+		g.supersede(o.Place, noProducer, math.MaxUint64)
 	}
 	s.offsets += len(g.offsets)
 	return true, nil
+}
+
+// noProducer is none of those with transactions.
+const noProducer = -1
+
+// ensure returns a group, made without members if it is unknown.
+func (s *State) ensure(id string, at metastore.At) *group {
+	g := s.groups[id]
+	if g == nil {
+		g = &group{generation: &Generation{Written: at.Version, Since: at.Time}}
+		s.groups[id] = g
+	}
+	return g
 }
 
 // commitGuard is a commit's condition.
@@ -171,7 +183,7 @@ type commitGuard struct {
 	epoch  int32
 }
 
-func decodeGuard(d *metastore.Decoder) (g commitGuard) {
+func decodeGuard(d *metastore.Decoder, pending bool) (g commitGuard) {
 	kind := d.Fixed(1)
 	if d.Err != nil {
 		return g
@@ -187,6 +199,10 @@ func decodeGuard(d *metastore.Decoder) (g commitGuard) {
 			d.Fail("a member without an id")
 		}
 		g.epoch = decodeInt32(d, "epoch")
+	case guardAny:
+		if !pending {
+			d.Fail("a commit without a guard")
+		}
 	default:
 		d.Fail("unknown guard of a commit")
 	}
@@ -200,6 +216,8 @@ func (c commitGuard) holds(g *group) bool {
 		return !g.hasMembers()
 	case guardGeneration:
 		return g.written() == c.expect
+	case guardAny:
+		return true
 	}
 	if g == nil {
 		return false
@@ -214,6 +232,8 @@ func (c commitGuard) String() string {
 		return "empty"
 	case guardGeneration:
 		return fmt.Sprintf("generation(%d)", c.expect)
+	case guardAny:
+		return "any"
 	}
 	return fmt.Sprintf("member(%q, %d)", c.member, c.epoch)
 }

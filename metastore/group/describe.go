@@ -3,6 +3,8 @@ package group
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/wadi-io/wadi/metastore"
@@ -18,7 +20,7 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		fmt.Fprintf(&b, " group=%q expect=%d %s", decodeID(d), d.Uvarint(), describeGeneration(decodeGeneration(d)))
 	case metastore.EffectOffsetsCommitted:
 		fmt.Fprintf(&b, " group=%q", decodeID(d))
-		fmt.Fprintf(&b, " guard=%v", decodeGuard(d))
+		fmt.Fprintf(&b, " guard=%v", decodeGuard(d, false))
 		fmt.Fprintf(&b, " expires=%d", decodeExpires(d))
 		decodePlaced(d, partitionBytesMin, func(p Place) { b.WriteString(" " + describeOffset(p, decodeOffset(d))) })
 	case metastore.EffectOffsetsDeleted:
@@ -39,6 +41,19 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		}
 		fmt.Fprintf(&b, " group=%q expect=%d %s removed=%q", x.Group, x.Expect,
 			describeConsumer(x.Epoch, x.TargetEpoch, x.Topics, x.Put), x.Removed)
+	case metastore.EffectOffsetsPending:
+		x := decodePending(d)
+		fmt.Fprintf(&b, " group=%q producer=%d transaction=%d guard=%v", x.group, x.producer, x.transaction, x.guard)
+		for _, o := range x.offsets {
+			b.WriteString(" " + describeOffset(o.Place, o.Offset))
+		}
+	case metastore.EffectOffsetsEnded:
+		x := decodeEnded(d)
+		fmt.Fprintf(&b, " producer=%d transaction=%d commit=%t", x.Producer, x.Transaction, x.Commit)
+	case metastore.EffectEndedForgotten:
+		for _, e := range decodeForgotten(d) {
+			fmt.Fprintf(&b, " producer=%d transaction=%d", e.Producer, e.Transaction)
+		}
 	case metastore.EffectGroupDeleted:
 		x := decodeGroupDeletion(d)
 		fmt.Fprintf(&b, " group=%q expect=%d expired=%t", x.Group, x.Generation, x.Expired)
@@ -76,6 +91,18 @@ func (s *State) Dump(w io.Writer) error {
 		}
 		for _, o := range g.sorted() {
 			fmt.Fprintf(&b, "  %s committed=%d expires=%d\n", describeOffset(o.Place, o.Offset), o.CommittedAt, o.Expires)
+		}
+	}
+	for _, producer := range slices.Sorted(maps.Keys(s.transactions)) {
+		t := s.transactions[producer]
+		fmt.Fprintf(&b, "producer %d ended=%d open=%d touched=%d\n", producer, t.ended, t.open, t.touched)
+		for _, id := range slices.Sorted(maps.Keys(t.groups)) {
+			offsets := s.groups[id].pending[producer]
+			for _, p := range slices.SortedFunc(maps.Keys(offsets), Place.Compare) {
+				o := offsets[p]
+				fmt.Fprintf(&b, "  pending group=%q %s committed=%d written=%d superseded=%t\n",
+					id, describeOffset(p, o.Offset), o.CommittedAt, o.written, o.superseded)
+			}
 		}
 	}
 	_, err := io.WriteString(w, b.String())

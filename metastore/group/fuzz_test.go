@@ -43,6 +43,16 @@ func FuzzApply(f *testing.F) {
 			f.Add(uint64(kind), body)
 		}
 	}
+	for i, e := range transactionEntries() {
+		_, effects, _ := metastore.ParseEntry(e)
+		at := metastore.At{Version: 13 + metastore.Version(i), Header: metastore.Header{Time: 1}}
+		for kind, body, ok, _ := effects.Next(); ok; kind, body, ok, _ = effects.Next() {
+			f.Add(uint64(kind), body)
+			if _, err := base.Apply(at, kind, body, false); err != nil {
+				f.Fatal(err)
+			}
+		}
+	}
 	before := base.AppendSnapshot(nil)
 	f.Fuzz(func(t *testing.T, kind uint64, body []byte) {
 		s := New()
@@ -84,6 +94,14 @@ func FuzzRestore(f *testing.F) {
 	s = New()
 	fold = metastore.NewFold(s)
 	for i, e := range migrationEntries() {
+		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(s.AppendSnapshot(nil))
+	}
+	s = New()
+	fold = metastore.NewFold(s)
+	for i, e := range transactionEntries() {
 		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
 			f.Fatal(err)
 		}

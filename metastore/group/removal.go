@@ -66,6 +66,12 @@ func (s *State) applyOffsetsDeleted(d *metastore.Decoder) (deleted int, err erro
 	}
 	for _, p := range x.Places {
 		o, ok := g.offsets[p.Place]
+		if p.AsSeen && g.unstable(p.Place) {
+			continue // a transaction is about to renew it
+		}
+		if !p.AsSeen {
+			s.dropPending(x.Group, g, p.Place)
+		}
 		if !ok || p.AsSeen && o.CommittedAt != p.CommittedAt {
 			continue
 		}
@@ -80,7 +86,7 @@ func (s *State) applyOffsetsDeleted(d *metastore.Decoder) (deleted int, err erro
 type GroupDeletion struct {
 	Group      string
 	Generation metastore.Version // Written of the one that must stand
-	Expired    bool              // only if no offset is left; else those go with it
+	Expired    bool              // only if no offset is left, nor pending in a transaction; else those go with it
 }
 
 // AppendGroupDeleted appends the effect of x.
@@ -111,10 +117,13 @@ func (s *State) applyGroupDeleted(d *metastore.Decoder) (stood bool, err error) 
 		return false, err
 	}
 	g := s.groups[x.Group]
-	if g == nil || g.written() != x.Generation || g.hasMembers() || x.Expired && len(g.offsets) > 0 {
+	if g == nil || g.written() != x.Generation || g.hasMembers() || x.Expired && (len(g.offsets) > 0 || len(g.pending) > 0) {
 		return false, nil
 	}
 	s.offsets -= len(g.offsets)
+	for producer := range g.pending {
+		delete(s.transactions[producer].groups, x.Group)
+	}
 	delete(s.groups, x.Group)
 	return true, nil
 }

@@ -17,7 +17,10 @@ const (
 // The parts of snapshotFormatParts, in the order of their numbers. Persisted; never renumber.
 const (
 	snapshotConsumers = 1 << 0 // the groups of the consumer group protocol
-	snapshotClassic   = 1 << 1 // their classic members' parts, group by group
+	snapshotClassic   = 1 << 1 // their classic members' parts, group by group; only with snapshotConsumers
+	// snapshotTransactions: which transactions ended, and the offsets pending in those that did not.
+	snapshotTransactions = 1 << 2
+	snapshotPartsAll     = snapshotConsumers | snapshotClassic | snapshotTransactions
 )
 
 // The shortest codings, which bound the memory that a snapshot can ask for.
@@ -34,7 +37,7 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 	consumers := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.groups[id].consumer == nil })
 	classic := slices.ContainsFunc(consumers, func(id string) bool { return s.groups[id].consumer.hasClassic() })
 	switch {
-	case classic:
+	case classic || len(s.transactions) > 0:
 		dst = append(dst, snapshotFormatParts)
 	case len(consumers) > 0:
 		dst = append(dst, snapshotFormatConsumer)
@@ -54,8 +57,18 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 			return binary.AppendVarint(dst, o.Expires)
 		})
 	}
-	if classic {
-		dst = binary.AppendUvarint(dst, snapshotConsumers|snapshotClassic)
+	if classic || len(s.transactions) > 0 {
+		parts := uint64(0)
+		if len(consumers) > 0 {
+			parts |= snapshotConsumers
+		}
+		if classic {
+			parts |= snapshotClassic
+		}
+		if len(s.transactions) > 0 {
+			parts |= snapshotTransactions
+		}
+		dst = binary.AppendUvarint(dst, parts)
 	}
 	if len(consumers) > 0 {
 		dst = binary.AppendUvarint(dst, uint64(len(consumers)))
@@ -70,6 +83,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		for _, id := range consumers {
 			dst = appendClassicParts(dst, s.groups[id].consumer.Members)
 		}
+	}
+	if len(s.transactions) > 0 {
+		dst = s.appendTransactions(dst)
 	}
 	return dst
 }
@@ -118,17 +134,21 @@ func (s *State) Restore(snapshot []byte) error {
 	case snapshotFormatConsumer:
 		parts = snapshotConsumers
 	case snapshotFormatParts:
-		if parts = d.Uvarint(); parts != snapshotConsumers|snapshotClassic {
+		if parts = d.Uvarint(); parts == 0 || parts&^snapshotPartsAll != 0 || parts&snapshotClassic != 0 && parts&snapshotConsumers == 0 {
 			d.Fail("unknown parts of a snapshot of groups")
 		}
 	}
 	if parts&snapshotConsumers != 0 {
 		restoreConsumers(d, groups, parts&snapshotClassic != 0)
 	}
+	transactions := map[int64]*producerTransactions{}
+	if parts&snapshotTransactions != 0 {
+		transactions = restoreTransactions(d, groups)
+	}
 	if err := atEnd(d); err != nil {
 		return err
 	}
-	s.groups, s.offsets = groups, offsets
+	s.groups, s.offsets, s.transactions = groups, offsets, transactions
 	return nil
 }
 

@@ -51,8 +51,9 @@ type PlacedOffset struct {
 // State is the fold of a groups journal. Its owner serialises Apply and Restore
 // against everything else; the other methods may run side by side.
 type State struct {
-	groups  map[string]*group
-	offsets int // of all groups
+	groups       map[string]*group
+	offsets      int                             // of all groups
+	transactions map[int64]*producerTransactions // by producer id
 }
 
 var _ metastore.Machine = (*State)(nil)
@@ -61,13 +62,17 @@ type group struct {
 	generation *Generation // never nil
 	consumer   *Consumer   // nil: of the classic protocol, or nobody ever joined
 	offsets    map[Place]Offset
+	pending    map[int64]map[Place]pendingOffset // by producer id, of transactions that have not ended
 }
 
 // New returns the state before the first entry: there are no groups.
-func New() *State { return &State{groups: map[string]*group{}} }
+func New() *State {
+	return &State{groups: map[string]*group{}, transactions: map[int64]*producerTransactions{}}
+}
 
 // Apply folds one effect. Outcomes: whether it stood (bool) of a generation, a change,
-// a commit and a group's deletion; of a deletion of offsets how many it deleted (int), −1 when it is void.
+// a commit, pending offsets, a transaction's end and a group's deletion; how many were
+// forgotten (int) of which transactions ended; of a deletion of offsets how many it deleted (int), −1 when it is void.
 func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, want bool) (any, error) {
 	d := &metastore.Decoder{Rest: body}
 	var outcome any
@@ -85,6 +90,12 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome, err = s.applyConsumerMixed(at, d)
 	case metastore.EffectConsumerDowngraded:
 		outcome, err = s.applyConsumerDowngraded(at, d)
+	case metastore.EffectOffsetsPending:
+		outcome, err = s.applyPending(at, d)
+	case metastore.EffectOffsetsEnded:
+		outcome, err = s.applyEnded(at, d)
+	case metastore.EffectEndedForgotten:
+		outcome, err = s.applyForgotten(d)
 	case metastore.EffectGroupDeleted:
 		outcome, err = s.applyGroupDeleted(d)
 	default:
