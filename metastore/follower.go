@@ -258,6 +258,12 @@ func (f *Follower) read(ctx context.Context, journals []JournalID) error {
 // take folds what a read returned of one journal. more says that its head is not reached.
 func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began time.Time) (more bool, err error) {
 	r := f.replicas[tail.Journal]
+	if tail.Lost > 0 {
+		err := &LostTailError{Journal: tail.Journal, Head: tail.Head, Seen: tail.Lost}
+		r.stop(err)
+		f.cfg.Log.Error("a journal has stopped", "journal", tail.Journal, "err", err)
+		return false, nil
+	}
 	if tail.Head < asked.After {
 		err := fmt.Errorf("%w: its head is version %d, and version %d was seen: the metastore lost its tail",
 			ErrStopped, tail.Head, asked.After)

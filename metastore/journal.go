@@ -92,6 +92,9 @@ type Tail struct {
 	Entries []StoredEntry
 	// Trimmed says that After+1 has been deleted: load a snapshot first. Entries is empty.
 	Trimmed bool
+	// Lost is set when the journal is marked as having lost its tail: the newest
+	// version that was ever seen of it. Nothing is to be built on its state.
+	Lost Version
 }
 
 // SnapshotPlace says where a journal's snapshot lies. A journal has at most one:

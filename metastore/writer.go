@@ -176,6 +176,7 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Lan
 		// Not ctx: a cancelled append may still land, and nobody would look for it.
 		versions, err := w.try(context.WithoutCancel(ctx), parts, rows)
 		var lost *StrictLostError
+		var lostTail *LostTailError
 		switch {
 		case err == nil && taken:
 			return w.foldTaken(ctx, parts, versions)
@@ -192,6 +193,11 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Lan
 			return nil, err
 		case errors.As(err, &lost):
 			return w.lost(ctx, parts, lost)
+		case errors.As(err, &lostTail):
+			r := w.follower.replicas[lostTail.Journal]
+			r.stop(lostTail)
+			w.log.Error("a journal has stopped", "journal", lostTail.Journal, "err", lostTail)
+			return nil, r.Err()
 		}
 		w.log.Warn("an append's outcome is unknown; sending it again", "err", err, "attempt", attempt+1)
 	}

@@ -63,6 +63,8 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Trim_NeedsSnapshot", trimNeedsSnapshot},
 		{"Trim_Rules", trimRules},
 		{"Trim_WhileAppending", trimWhileAppending},
+		{"LostTail_IsMarked", lostTailIsMarked},
+		{"LostTail_TermsAreNotBegunAgain", lostTermsAreNotBegunAgain},
 		{"Cluster_IsWhatItWasMadeWith", clusterIsKept},
 		{"Rows_GoWithEntries", rowsGoWithEntries},
 		{"Rows_Taken", rowsTaken},

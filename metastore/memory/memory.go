@@ -29,6 +29,7 @@ type journal struct {
 	trimmed  metastore.Version
 	payloads [][]byte
 	snapshot *metastore.SnapshotPlace
+	lost     *lostTail // nil: whole
 }
 
 var _ metastore.Store = (*Store)(nil)
@@ -76,6 +77,9 @@ func (s *Store) appendLocked(t metastore.Term, parts []metastore.AppendPart, row
 	}
 	// Everything that can refuse comes before the first change: all or none.
 	for _, p := range parts {
+		if lost := s.mu.journals[p.Journal].lost; lost != nil && lost.recovery != t {
+			return nil, &metastore.LostTailError{Journal: p.Journal, Head: lost.Head, Seen: lost.Seen}
+		}
 		if head := s.mu.journals[p.Journal].head(); p.Strict && p.Expect != head {
 			return nil, &metastore.StrictLostError{Journal: p.Journal, Head: head}
 		}
@@ -106,6 +110,9 @@ func (s *Store) Read(ctx context.Context, positions []metastore.Position, bytesM
 			return nil, err
 		}
 		tails[i] = metastore.Tail{Journal: p.Journal, Head: j.head()}
+		if j.lost != nil {
+			tails[i].Lost = j.lost.Seen
+		}
 		if p.After < j.trimmed {
 			tails[i].Trimmed = true
 			continue

@@ -39,15 +39,34 @@ func appendArgs(term metastore.Term, parts []metastore.AppendPart) []any {
 
 // append runs append or append_rows.
 func (s *Store) append(ctx context.Context, what, statement string, args []any) ([]metastore.Version, error) {
+	journals := args[1].([]int32)
+	if err := s.server.diverged(journals); err != nil {
+		return nil, err
+	}
 	var outcome string
 	var assigned []int64
 	var lostJournal pgtype.Int4
 	var lostHead pgtype.Int8
-	err := s.pool.QueryRow(ctx, s.sql[statement], args...).Scan(&outcome, &assigned, &lostJournal, &lostHead)
+	send := func() error {
+		return s.pool.QueryRow(ctx, s.sql[statement], args...).Scan(&outcome, &assigned, &lostJournal, &lostHead)
+	}
+	err := send()
+	if err == nil && outcome == "moved" {
+		if err := s.confirm(ctx); err != nil {
+			return nil, err
+		}
+		err = send()
+	}
 	if err != nil {
 		return nil, failed(ctx, s.pool, what, err)
 	}
 	switch outcome {
+	case "moved":
+		return nil, errMovedAgain
+	case "tail lost":
+		return nil, &metastore.LostTailError{
+			Journal: metastore.JournalID(lostJournal.Int32), Head: metastore.Version(assigned[0]), Seen: metastore.Version(assigned[1]),
+		}
 	case "ended":
 		return nil, metastore.ErrTermEnded
 	case "lost":
@@ -59,6 +78,7 @@ func (s *Store) append(ctx context.Context, what, statement string, args []any) 
 	versions := make([]metastore.Version, len(assigned))
 	for i, v := range assigned {
 		versions[i] = metastore.Version(v)
+		s.server.saw(metastore.JournalID(journals[i]), versions[i])
 	}
 	return versions, nil
 }

@@ -38,6 +38,7 @@ type Store struct {
 	terms   *pgxpool.Pool
 	sql     map[string]string // each statement as written, and in this schema
 	cluster metastore.Cluster
+	server  seenServer
 }
 
 var _ metastore.Store = (*Store)(nil)
@@ -125,7 +126,10 @@ func (s *Store) prepare(ctx context.Context, schema string, init metastore.Clust
 	if err := s.migrate(ctx, schema); err != nil {
 		return err
 	}
-	return s.loadCluster(ctx, init)
+	if err := s.loadCluster(ctx, init); err != nil {
+		return err
+	}
+	return s.meet(ctx)
 }
 
 const checkServerSQL = `select current_setting('server_version_num')::integer, pg_is_in_recovery(),
@@ -230,7 +234,7 @@ func journalIDs(journals []metastore.JournalID) []int32 {
 func statements() []string {
 	return []string{
 		checkServerSQL, clusterSQL, makeClusterSQL, lockMigrationsSQL, lookSQL, migratedSQL, tookSQL,
-		appendSQL, readSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
+		appendSQL, readSQL, meetSQL, confirmSQL, lostNowSQL, lostTailsSQL, recoverTailSQL, tailRecoveredSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
 		beginTermSQL, renewTermSQL, drainTermSQL, expireTermSQL, endTermSQL, termsSQL, pruneTermsSQL, nowSQL,
 		appendRowsSQL, extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
 		retireSQL, collectedSQL, retiredSQL, segmentsSQL,

@@ -8,7 +8,9 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-const readSQL = `select place, head, version, payload from wadi.tails($1, $2, $3)`
+const readSQL = `select t.place, t.head, t.version, t.payload, case when t.head is not null then
+		(select l.seen from wadi.lost_tails l where l.journal = ($1::integer[])[t.place] and l.recovered_at is null) end
+	from wadi.tails($1, $2, $3) t where wadi.settled($4)`
 
 // Read implements metastore.Store. It returns at most 1024 entries of each journal.
 func (s *Store) Read(ctx context.Context, positions []metastore.Position, bytesMax int) ([]metastore.Tail, error) {
@@ -17,38 +19,62 @@ func (s *Store) Read(ctx context.Context, positions []metastore.Position, bytesM
 	}
 	journals := make([]int32, len(positions))
 	afters := make([]int64, len(positions))
-	tails := make([]metastore.Tail, len(positions))
 	for i, p := range positions {
 		if err := s.cluster.Check(p.Journal); err != nil {
 			return nil, err
 		}
 		journals[i], afters[i] = int32(p.Journal), int64(p.After)
+	}
+	tails, settled, err := s.readOnce(ctx, positions, journals, afters, bytesMax)
+	if err == nil && !settled {
+		// Another server than the one that was read from before.
+		if err := s.confirm(ctx); err != nil {
+			return nil, err
+		}
+		if tails, settled, err = s.readOnce(ctx, positions, journals, afters, bytesMax); err == nil && !settled {
+			err = errMovedAgain
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range tails {
+		s.server.take(&tails[i], positions[i].After)
+	}
+	return tails, nil
+}
+
+// readOnce reads, unless the server is not the one that was confirmed.
+func (s *Store) readOnce(ctx context.Context, positions []metastore.Position, journals []int32, afters []int64, bytesMax int) (tails []metastore.Tail, settled bool, err error) {
+	tails = make([]metastore.Tail, len(positions))
+	for i, p := range positions {
 		tails[i].Journal = p.Journal
 	}
-	rows, err := s.pool.Query(ctx, s.sql[readSQL], journals, afters, int64(bytesMax))
+	rows, err := s.pool.Query(ctx, s.sql[readSQL], journals, afters, int64(bytesMax), s.server.known())
 	if err != nil {
-		return nil, failed(ctx, s.pool, "read the journals", err)
+		return nil, false, failed(ctx, s.pool, "read the journals", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
+		settled = true // there is a row for each position
 		var place int32
-		var head, version pgtype.Int8
+		var head, version, lost pgtype.Int8
 		var payload []byte
-		if err := rows.Scan(&place, &head, &version, &payload); err != nil {
-			return nil, failed(ctx, s.pool, "read the journals", err)
+		if err := rows.Scan(&place, &head, &version, &payload, &lost); err != nil {
+			return nil, false, failed(ctx, s.pool, "read the journals", err)
 		}
 		tail := &tails[place-1]
 		if head.Valid {
-			tail.Head = metastore.Version(head.Int64)
+			tail.Head, tail.Lost = metastore.Version(head.Int64), metastore.Version(lost.Int64)
 		} else {
 			tail.Entries = append(tail.Entries, metastore.StoredEntry{Version: metastore.Version(version.Int64), Payload: payload})
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, failed(ctx, s.pool, "read the journals", err)
+		return nil, false, failed(ctx, s.pool, "read the journals", err)
 	}
 	for i := range tails {
 		tails[i].Trimmed = tails[i].Head > positions[i].After && len(tails[i].Entries) == 0
 	}
-	return tails, nil
+	return tails, settled, nil
 }

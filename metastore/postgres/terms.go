@@ -2,26 +2,42 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/wadi-io/wadi/metastore"
 )
 
-const beginTermSQL = `select new_term, new_node, new_seat from wadi.begin_term($1, $2, $3, $4, $5, $6, $7, $8)`
+const beginTermSQL = `select new_term, new_node, new_seat from wadi.begin_term($1, $2, $3, $4, $5, $6, $7, $8)
+	where wadi.settled($9)`
 
 // BeginTerm implements metastore.Store. Nodes and seats count from 1.
 func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
 	var term int64
 	info := metastore.TermInfo{Agent: agent, LeaseLeft: lease}
-	err := s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
-		agent.Peer, int32(agent.Roles), agent.Level, lease).Scan(&term, &info.Node, &info.Seat)
+	begin := func() error {
+		return s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
+			agent.Peer, int32(agent.Roles), agent.Level, lease, s.server.known()).Scan(&term, &info.Node, &info.Seat)
+	}
+	err := begin()
+	if errors.Is(err, pgx.ErrNoRows) {
+		// Another server than before, which may not know of terms that have begun.
+		if err := s.confirm(ctx); err != nil {
+			return metastore.TermInfo{}, err
+		}
+		if err = begin(); errors.Is(err, pgx.ErrNoRows) {
+			return metastore.TermInfo{}, errMovedAgain
+		}
+	}
 	if err != nil {
 		return metastore.TermInfo{}, failed(ctx, s.terms, "begin a term", err)
 	}
 	info.Term = metastore.Term(term)
+	s.server.begun(info.Term)
 	return info, nil
 }
 

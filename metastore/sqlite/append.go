@@ -61,6 +61,9 @@ func (t *writeTx) append(term metastore.Term, parts []metastore.AppendPart) ([]m
 	}
 	versions := make([]metastore.Version, len(parts))
 	for i, p := range parts {
+		if err := t.checkTail(p.Journal, term); err != nil {
+			return nil, err
+		}
 		head, err := t.head(p.Journal)
 		if err != nil {
 			return nil, err

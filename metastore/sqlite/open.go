@@ -157,6 +157,7 @@ func writes() []string {
 	return []string{
 		clusterSQL, makeClusterSQL, makeJournalSQL,
 		liveSQL, headSQL, appendSQL, placedSQL, placeSQL, replaceSQL, trimSQL, trimmedSQL,
+		lostSQL, liveTermsSQL, markLostSQL, lostTermSQL, recoverTailSQL, tailRecoveredSQL,
 		lastTermSQL, nodesSQL, seatsSQL, beginTermSQL, renewTermSQL, drainTermSQL, heldSQL, endTermSQL, pruneTermsSQL,
 		takenSegmentSQL, removeExtentSQL, overlapSQL, placeExtentSQL, retireReplacedSQL, retireSQL, collectedSQL,
 	}
@@ -165,7 +166,7 @@ func writes() []string {
 // reads lists the statements of the connections that read.
 func reads() []string {
 	return []string{
-		headsSQL, entriesSQL, snapshotsSQL, termsSQL,
+		headsSQL, lostTailsSQL, entriesSQL, snapshotsSQL, termsSQL,
 		extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
 		retiredSQL, segmentsSQL,
 	}

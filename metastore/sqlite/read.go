@@ -9,7 +9,8 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-const headsSQL = `select coalesce((select version from journal_entries e where e.journal = p.value order by version desc limit 1), 0)
+const headsSQL = `select coalesce((select version from journal_entries e where e.journal = p.value order by version desc limit 1), 0),
+	coalesce((select seen from lost_tails l where l.journal = p.value and recovered_at is null), 0)
 	from json_each(?) p order by p.key`
 
 const entriesSQL = `select version, payload from journal_entries where journal = ? and version > ? order by version`
@@ -56,7 +57,7 @@ func (s *Store) readHeads(ctx context.Context, tx *sql.Tx, journals []metastore.
 	tails := make([]metastore.Tail, 0, len(journals))
 	for rows.Next() {
 		tail := metastore.Tail{Journal: journals[len(tails)]}
-		if err := rows.Scan(&tail.Head); err != nil {
+		if err := rows.Scan(&tail.Head, &tail.Lost); err != nil {
 			return nil, err
 		}
 		tails = append(tails, tail)

@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/journaltest"
+	"github.com/wadi-io/wadi/metastore/postgres/postgrestest"
+)
+
+// again calls until the outcome is not that of a connection that broke, or of a
+// move that waits for others.
+func again(t *testing.T, call func() error) error {
+	t.Helper()
+	for {
+		err := call()
+		var lost *metastore.LostTailError
+		if err == nil || errors.Is(err, metastore.ErrTermEnded) || errors.As(err, &lost) || t.Context().Err() != nil {
+			return err
+		}
+	}
+}
+
+func appendAgain(t *testing.T, s *Store, term metastore.Term, parts ...metastore.AppendPart) (versions []metastore.Version, err error) {
+	t.Helper()
+	err = again(t, func() error {
+		versions, err = s.Append(context.Background(), term, parts)
+		return err
+	})
+	return versions, err
+}
+
+// TestFailOver_NothingLost: with a synchronous standby all goes on after it.
+func TestFailOver_NothingLost(t *testing.T) {
+	ctx := t.Context()
+	pair := postgrestest.NewPair(t, true)
+	url, err := pair.Create(ctx, "wadi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := openStore(t, url), openStore(t, url)
+	termA, termB := journaltest.Begin(t, a), journaltest.Begin(t, b)
+	journaltest.Append(t, a, termA, journaltest.Part(shard0, "1"))
+	journaltest.Append(t, b, termB, journaltest.Part(shard0, "2"))
+	if err := pair.FailOver(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing is appended before the other has said what it had seen.
+	var moved *MovedError
+	for !errors.As(err, &moved) {
+		if _, err = a.Append(ctx, termA, []metastore.AppendPart{journaltest.Part(shard0, "3")}); err == nil {
+			t.Fatal("appended alone")
+		}
+	}
+	if len(moved.Waiting) != 1 || metastore.Term(moved.Waiting[0]) != termB {
+		t.Fatalf("waits for %v, not for %d", moved.Waiting, termB)
+	}
+	if err := again(t, func() error { return b.Settle(ctx) }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := appendAgain(t, a, termA, journaltest.Part(shard0, "3")); err != nil || got[0] != 3 {
+		t.Fatalf("version %v, %v", got, err)
+	}
+	if lost, err := b.LostTails(ctx); err != nil || len(lost) > 0 {
+		t.Fatalf("lost: %+v, %v", lost, err)
+	}
+}
+
+// TestFailOver_LostTail: one agent has seen what the standby never had; the other
+// one, which has not, must not build on what is left.
+func TestFailOver_LostTail(t *testing.T) {
+	ctx := t.Context()
+	pair := postgrestest.NewPair(t, false)
+	url, err := pair.Create(ctx, "wadi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := openStore(t, url), openStore(t, url)
+	var asked int
+	b.Witness(func(context.Context) (metastore.Evidence, error) {
+		asked++
+		return metastore.Evidence{LastTerm: 40, Seen: map[metastore.JournalID]metastore.Version{metastore.ShardJournal(2): 1}}, nil
+	})
+	shard1 := metastore.ShardJournal(1)
+	termA, termB := journaltest.Begin(t, a), journaltest.Begin(t, b)
+	dead, err := openStore(t, url).BeginTerm(ctx, metastore.AgentInfo{}, 2*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journaltest.Append(t, a, termA, journaltest.Part(shard0, "kept"), journaltest.Part(shard1, "kept"))
+	if err := pair.CatchUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := pair.Cut(ctx); err != nil {
+		t.Fatal(err)
+	}
+	journaltest.Append(t, a, termA, journaltest.Part(shard0, "lost"))
+	late := openStore(t, url)
+	journaltest.Head(t, late, shard0)
+	if err := pair.FailOver(ctx); err != nil {
+		t.Fatal(err)
+	}
+	_, errB := b.Append(ctx, termB, []metastore.AppendPart{journaltest.Part(shard0, "b's")})
+	for errB == nil || !errors.As(errB, new(*MovedError)) {
+		if errB == nil {
+			t.Fatal("appended on the new server before the other agent said what it had seen")
+		}
+		_, errB = b.Append(ctx, termB, []metastore.AppendPart{journaltest.Part(shard0, "b's")})
+	}
+	for _, agent := range []struct {
+		store *Store
+		term  metastore.Term
+	}{{a, termA}, {b, termB}} {
+		_, err := appendAgain(t, agent.store, agent.term, journaltest.Part(shard0, "more"))
+		if lost := new(metastore.LostTailError); !errors.As(err, &lost) || lost.Head != 1 || lost.Seen != 2 {
+			t.Fatalf("append after the loss: %v", err)
+		}
+		if got, err := appendAgain(t, agent.store, agent.term, journaltest.Part(shard1, "more")); err != nil {
+			t.Fatalf("a whole journal: %v, %v", got, err)
+		}
+	}
+	// Who comes late has nothing new to say, and finds its journal stopped.
+	if err := again(t, func() error {
+		tails, err := late.Read(ctx, []metastore.Position{{Journal: shard0, After: 2}, {Journal: shard1}}, 1<<20)
+		if err == nil && (tails[0].Lost != 2 || tails[0].Head != 1 || tails[1].Lost != 0 || tails[1].Head != 3) {
+			t.Fatalf("tails %+v", tails)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := a.LostTails(ctx)
+	if err != nil || len(lost) != 2 || lost[0].Journal != shard0 || lost[1].Journal != metastore.ShardJournal(2) || asked == 0 {
+		t.Fatalf("lost: %+v, %v; the bucket was asked %d times", lost, err, asked)
+	}
+	var next metastore.TermInfo
+	if err := again(t, func() error {
+		next, err = a.BeginTerm(ctx, metastore.AgentInfo{}, journaltest.Lease)
+		return err
+	}); err != nil || next.Term != 41 {
+		t.Fatalf("term %d after 40, which only the bucket knew; %d had expired: %v", next.Term, dead.Term, err)
+	}
+}
+
+// TestMove_RestoredElsewhere: a dump that was loaded into another server is not
+// appended to unseen, either.
+func TestMove_RestoredElsewhere(t *testing.T) {
+	ctx := t.Context()
+	url := server.Database(t)
+	conn := connect(t, url)
+	s := openStore(t, url)
+	term := journaltest.Begin(t, s)
+	journaltest.Append(t, s, term, journaltest.Part(shard0, "1"))
+	exec(t, conn, "update wadi.server set identity = '7/00000001'")
+	if got, err := appendAgain(t, s, term, journaltest.Part(shard0, "2")); err != nil || got[0] != 2 {
+		t.Fatalf("version %v, %v", got, err)
+	}
+	exec(t, conn, "update wadi.server set by_start = true, identity = 'before'")
+	if got, err := appendAgain(t, s, term, journaltest.Part(shard0, "3")); err != nil || got[0] != 3 {
+		t.Fatalf("told by its start: version %v, %v", got, err)
+	}
+	if err := s.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// An agent of the release before can't say what it has seen.
+	exec(t, conn, "update wadi.server set identity = 'another'")
+	var outcome string
+	err := conn.QueryRow(ctx, "select outcome from wadi.append($1, $2, $3, '{-1}')", int64(term), []int32{int32(shard0)}, [][]byte{[]byte("old")}).Scan(&outcome)
+	if err != nil || outcome != "moved" {
+		t.Fatalf("an old agent's append came to %q, %v", outcome, err)
+	}
+}
