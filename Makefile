@@ -30,7 +30,7 @@ test: check-cc ## run all tests, those with other Kafka clients too
 	@if [ -f $(CLIENTS)/go.mod ]; then echo "cd $(CLIENTS) && $(GO) test ./..." && cd $(CLIENTS) && $(GO) test ./...; fi
 
 test-s3: check ## run the tests on moto's S3 server, which needs python3 and is fetched
-	$(GO) test -tags s3 -run 'Moto|OnS3' ./agent/bucket ./agent
+	$(GO) test -tags s3 -run 'Moto|OnS3' ./agent/bucket ./agent ./bench/cluster
 
 test-buckets: check ## run the buckets' tests on MinIO and fake-gcs-server too (built once, 10 minutes)
 	$(GO) test -tags buckets ./agent/bucket/...

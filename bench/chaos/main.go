@@ -43,7 +43,7 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", 0, "repeat the choices of a run; 0: draw a seed")
 	flag.IntVar(&s.agents, "agents", 3, "how many")
 	flag.StringVar(&s.read, "read", "assign", "assign, or subscribe: as members of groups")
-	flag.StringVar(&s.faults, "faults", "mix", "mix, or a list of kinds and of agents, clients, postgres, bucket, none")
+	flag.StringVar(&s.faults, "faults", "mix", "mix, or a list of kinds and of agents, clients, peers, postgres, bucket, none")
 	flag.StringVar(&s.bucket, "bucket", cluster.Moto, "moto, minio or folder")
 	flag.IntVar(&s.rate, "rate", 25, "sends a second of each of the eight producers")
 	flag.StringVar(&s.arguments, "agent-arguments", "", "more of each agent, separated by spaces")

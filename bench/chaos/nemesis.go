@@ -168,6 +168,7 @@ func (n *nemesis) setWeather(a *cluster.Agent, k kind, on bool) {
 	defer n.mu.Unlock()
 	links := map[kind]*cluster.Link{
 		clientsCut: a.Clients, clientsHold: a.Clients, clientsDelay: a.Clients, clientsReset: a.Clients,
+		peersCut: a.Peers, peersHold: a.Peers, peersDelay: a.Peers, peersReset: a.Peers,
 		databaseCut: a.Database, databaseHold: a.Database, databaseDelay: a.Database, databaseReset: a.Database,
 		bucketCut: a.Storage, bucketHold: a.Storage, bucketReset: a.Storage,
 	}
@@ -177,11 +178,11 @@ func (n *nemesis) setWeather(a *cluster.Agent, k kind, on bool) {
 	}
 	w := n.mu.weather[link]
 	switch k {
-	case clientsCut, databaseCut, bucketCut:
+	case clientsCut, peersCut, databaseCut, bucketCut:
 		w.Cut = on
-	case clientsHold, databaseHold, bucketHold:
+	case clientsHold, peersHold, databaseHold, bucketHold:
 		w.Hold = on
-	case clientsDelay, databaseDelay:
+	case clientsDelay, peersDelay, databaseDelay:
 		if w.Delay = 0; on {
 			w.Delay = delayBy
 		}

@@ -23,6 +23,10 @@ const (
 	clientsHold      kind = "clients-hold"      //   by a black hole
 	clientsDelay     kind = "clients-delay"     //   slow
 	clientsReset     kind = "clients-reset"     //   reset in mid-stream
+	peersCut         kind = "peers-cut"         // other agents from an agent
+	peersHold        kind = "peers-hold"        //   by a black hole
+	peersDelay       kind = "peers-delay"       //   slow
+	peersReset       kind = "peers-reset"       //   reset in mid-stream
 	databaseCut      kind = "postgres-cut"      // an agent from Postgres
 	databaseHold     kind = "postgres-hold"     //   by a black hole
 	databaseDelay    kind = "postgres-delay"    //   slow
@@ -82,6 +86,10 @@ func shapes() []shape {
 		{clientsHold, false, 1 * s, 15 * s, 5 * s},
 		{clientsDelay, false, 3 * s, 10 * s, 3 * s},
 		{clientsReset, false, 2 * s, 10 * s, 2 * s},
+		{peersCut, false, 500 * ms, 20 * s, 5 * s},
+		{peersHold, false, 1 * s, 25 * s, 5 * s},
+		{peersDelay, false, 3 * s, 10 * s, 3 * s},
+		{peersReset, false, 2 * s, 10 * s, 2 * s},
 		{databaseCut, false, 500 * ms, 20 * s, 5 * s},
 		{databaseHold, false, 1 * s, 25 * s, 5 * s},
 		{databaseDelay, false, 3 * s, 10 * s, 3 * s},
@@ -104,6 +112,7 @@ func mixes() map[string][]kind {
 		"none":     {},
 		"agents":   {kill, killAll, leave, pause, pauseBriefly},
 		"clients":  {clientsCut, clientsHold, clientsDelay, clientsReset},
+		"peers":    {peersCut, peersHold, peersDelay, peersReset},
 		"postgres": {databaseCut, databaseHold, databaseDelay, databaseReset, postgresRestarts, postgresFails},
 		"bucket":   {bucketCut, bucketHold, bucketReset, bucketSlowDown, bucketLost, bucketSlow, bucketRefuses},
 	}

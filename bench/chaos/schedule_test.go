@@ -21,7 +21,7 @@ func TestSchedule_RepeatsBySeed(t *testing.T) {
 }
 
 func TestSchedule_EveryKindComesQuietFirst(t *testing.T) {
-	all, err := parseFaults("agents,clients,postgres,bucket")
+	all, err := parseFaults("agents,clients,peers,postgres,bucket")
 	if err != nil {
 		t.Fatal(err)
 	}

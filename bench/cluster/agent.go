@@ -23,13 +23,14 @@ type Agent struct {
 	Kafka    string    // where clients come to
 	HTTP     string    // metrics and health
 	Clients  *Link     // clients to the agent; nil without links
+	Peers    *Link     // other agents to the agent; nil without links
 	Database *Link     // the agent to Postgres; nil without links
 	Storage  *Link     // the agent to the bucket; nil without links
 	Requests *Requests // behind Storage: requests to the bucket
 
-	program, folder, listen, metastore, bucket string
-	more                                       []string
-	keys                                       map[string]string
+	program, folder, listen, peer, peerAdvertised, metastore, bucket string
+	more                                                             []string
+	keys                                                             map[string]string
 
 	mu struct {
 		sync.Mutex
@@ -55,7 +56,7 @@ func (a *Agent) Start() error {
 	}
 	defer log.Close() // The process has it.
 	cmd := exec.Command(a.program, slices.Concat([]string{"agent", "--zone", a.Zone, "--kafka", a.listen, "--advertised", a.Kafka,
-		"--http", a.HTTP, "--metastore", a.metastore, "--bucket", a.bucket}, a.more)...)
+		"--http", a.HTTP, "--peer", a.peer, "--peer-advertised", a.peerAdvertised, "--metastore", a.metastore, "--bucket", a.bucket}, a.more)...)
 	cmd.Dir = a.folder
 	cmd.Stdout, cmd.Stderr = log, log
 	for _, variable := range os.Environ() {

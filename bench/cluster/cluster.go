@@ -107,6 +107,21 @@ func (c *Cluster) FailOver(ctx context.Context) error {
 	return nil
 }
 
+// Renew kills all agents and prepares as many others, at other addresses and with
+// logs in another folder: nothing of the former is left but the bucket and Postgres.
+func (c *Cluster) Renew(folder string) error {
+	for _, a := range c.Agents {
+		a.Kill()
+	}
+	c.Agents, c.cfg.Folder = nil, folder
+	for i := range c.cfg.Agents {
+		if err := c.addAgent(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *Cluster) openBucket(ctx context.Context) error {
 	dir := filepath.Join(c.cfg.Folder, "bucket")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -149,7 +164,10 @@ func (c *Cluster) addAgent(i int) error {
 	if a.HTTP, err = address(c.cfg.HTTPPort, i); err != nil {
 		return err
 	}
-	a.Kafka = a.listen
+	if a.peer, err = address(0, i); err != nil {
+		return err
+	}
+	a.Kafka, a.peerAdvertised = a.listen, a.peer
 	c.undo = append(c.undo, a.Kill)
 	c.Agents = append(c.Agents, a)
 	if !c.cfg.Links {
@@ -166,6 +184,10 @@ func (c *Cluster) addAgent(i int) error {
 		return err
 	}
 	a.Kafka = a.Clients.Address()
+	if a.Peers, err = link("peers→"+a.Name, a.peer); err != nil {
+		return err
+	}
+	a.peerAdvertised = a.Peers.Address()
 	if a.Database, err = link(a.Name+"→postgres", c.Postgres.Primary().Address()); err != nil {
 		return err
 	}

@@ -3,8 +3,8 @@
 // zones, all on loopback addresses.
 //
 // It does: start, kill, pause and restart agents; crash and recover Postgres; put
-// a link of ours on every way between them (client to agent, agent to Postgres,
-// agent to bucket) that can cut, hold, delay, reset, refuse, or lose an answer.
+// a link of ours on every way between them (client to agent, agent to agent, agent to
+// Postgres, agent to bucket) that can cut, hold, delay, reset, refuse, or lose an answer.
 //
 // It does not: decide when something goes wrong (bench/chaos does), or run
 // clients.
