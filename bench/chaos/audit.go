@@ -7,6 +7,8 @@ import (
 	"math"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
@@ -16,8 +18,10 @@ import (
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
-// auditMax bounds the audit.
-const auditMax = 2 * time.Minute
+const (
+	auditMax   = 10 * time.Minute
+	readersMax = 8 // segments read at once
+)
 
 // audit compares the bucket with the metastore, past all agents: every byte that
 // an entry names is there, and whatever else is there is known garbage.
@@ -31,7 +35,9 @@ func (r *run) audit(ctx context.Context) {
 	}
 	defer a.close()
 	a.extents()
-	a.readSegments(ctx)
+	if err := a.readSegments(ctx); err != nil {
+		a.found("the audit can't read the segments: %v", err)
+	}
 	if err := a.list(ctx); err != nil {
 		r.found("the audit can't list the bucket: %v", err)
 	}
@@ -145,28 +151,41 @@ func (a *auditor) extents() {
 }
 
 // readSegments reads what is named: whole, by its checksums, and each extent's bytes.
-func (a *auditor) readSegments(ctx context.Context) {
+func (a *auditor) readSegments(ctx context.Context) error {
+	readers, ctx := errgroup.WithContext(ctx)
+	readers.SetLimit(readersMax)
 	for id, pieces := range a.segments {
-		body, err := a.bucket.Get(ctx, id.Key(), 0, -1)
-		if err != nil {
-			a.found("%d extents name %v, which can't be read: %v", len(pieces), id, err)
-			continue
-		}
-		s, err := segment.Parse(body)
-		if err == nil {
-			err = s.Verify()
-		}
-		if err == nil && s.ID != id {
-			err = fmt.Errorf("it says that it is %v", s.ID)
-		}
-		if err != nil {
-			a.found("%d extents name %v, which is damaged: %v", len(pieces), id, err)
-			continue
-		}
-		for _, p := range pieces {
-			if err := p.holds(s); err != nil {
-				a.found("offset %d of partition %d of topic %x in %v: %v", p.BaseOffset, p.partition, p.topic, id, err)
-			}
+		readers.Go(func() error {
+			a.readSegment(ctx, id, pieces)
+			return ctx.Err()
+		})
+	}
+	return readers.Wait()
+}
+
+func (a *auditor) readSegment(ctx context.Context, id segment.ID, pieces []piece) {
+	body, err := a.bucket.Get(ctx, id.Key(), 0, -1)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		a.found("%d extents name %v, which can't be read: %v", len(pieces), id, err)
+		return
+	}
+	s, err := segment.Parse(body)
+	if err == nil {
+		err = s.Verify()
+	}
+	if err == nil && s.ID != id {
+		err = fmt.Errorf("it says that it is %v", s.ID)
+	}
+	if err != nil {
+		a.found("%d extents name %v, which is damaged: %v", len(pieces), id, err)
+		return
+	}
+	for _, p := range pieces {
+		if err := p.holds(s); err != nil {
+			a.found("offset %d of partition %d of topic %x in %v: %v", p.BaseOffset, p.partition, p.topic, id, err)
 		}
 	}
 }
