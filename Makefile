@@ -79,6 +79,15 @@ cluster: check ## run Postgres and three agents in three zones on this machine, 
 	$(GO) build -o wadi ./cmd/wadi
 	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))
 
+SEEDS   ?= 100
+SEED0   ?= 0
+ARGS    ?=
+
+sim: check ## simulate SEEDS (100) clusters from SEED0 on; TWICE=1 compares traces
+	GOOS=wasip1 GOARCH=wasm $(GO) build -o .cache/seed.wasm ./bench/simulation/seed
+	cd bench/simulation/replay && $(GO) build -o $(CURDIR)/.cache/replay .
+	.cache/replay -program .cache/seed.wasm -cache .cache/wazero -seed0 $(SEED0) -seeds $(SEEDS) $(if $(TWICE),-twice) -- $(ARGS)
+
 lint: check ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...

@@ -1,0 +1,89 @@
+package simulation
+
+import (
+	"context"
+	"time"
+
+	"github.com/wadi-io/wadi/agent/bucket"
+)
+
+// Times of the simulated bucket.
+const (
+	putMin, putSpread = 5 * time.Millisecond, 40 * time.Millisecond
+	getMin, getSpread = 2 * time.Millisecond, 20 * time.Millisecond
+)
+
+// bucketLink is the bucket as one agent reaches it.
+type bucketLink struct {
+	bucket.Bucket
+	gate *gate
+}
+
+func (l *bucketLink) Put(ctx context.Context, key string, body []byte) error {
+	// The caller may use body again once it has an answer; a late put can't wait for that.
+	kept := append([]byte(nil), body...)
+	return l.gate.call(ctx, hostBucket, "put "+key, putMin, putSpread, func(ctx context.Context) error {
+		return l.Bucket.Put(ctx, key, kept)
+	})
+}
+
+func (l *bucketLink) Get(ctx context.Context, key string, offset, length int64) (body []byte, err error) {
+	err = l.gate.call(ctx, hostBucket, "get "+key, getMin, getSpread, func(ctx context.Context) (err error) {
+		b, err := l.Bucket.Get(ctx, key, offset, length)
+		if err == nil {
+			body = b
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.gate.flip(body)
+	return body, nil
+}
+
+func (l *bucketLink) GetInto(ctx context.Context, key string, offset int64, dst []byte) (n int, err error) {
+	into := make([]byte, len(dst))
+	var got int
+	err = l.gate.call(ctx, hostBucket, "get "+key, getMin, getSpread, func(ctx context.Context) (err error) {
+		got, err = l.Bucket.GetInto(ctx, key, offset, into)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	l.gate.flip(into[:got])
+	return copy(dst, into[:got]), nil
+}
+
+func (l *bucketLink) Delete(ctx context.Context, key string) error {
+	return l.gate.call(ctx, hostBucket, "delete "+key, getMin, getSpread, func(ctx context.Context) error {
+		return l.Bucket.Delete(ctx, key)
+	})
+}
+
+func (l *bucketLink) List(ctx context.Context, prefix, after string, limit int) (found []bucket.Object, err error) {
+	err = l.gate.call(ctx, hostBucket, "list "+prefix, getMin, getSpread, func(ctx context.Context) error {
+		o, err := l.Bucket.List(ctx, prefix, after, limit)
+		if err == nil {
+			found = o
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// flip changes a bit of what was read, now and then.
+func (g *gate) flip(body []byte) {
+	if len(body) == 0 || !g.chance(g.world.flips()) {
+		return
+	}
+	g.mu.Lock()
+	i := g.mu.rand.IntN(8 * len(body))
+	g.mu.Unlock()
+	body[i/8] ^= 1 << (i % 8)
+	g.world.fault("flipped bit", "%s: bit %d of %d bytes read", g.host, i, len(body))
+}

@@ -1,0 +1,149 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/wadi-io/wadi/agent"
+)
+
+// host runs one agent process after the other at one address.
+type host struct {
+	world   *world
+	name    string
+	zone    string
+	address string
+	mu      struct {
+		sync.Mutex
+		gate   *gate // of the running process; nil: none runs
+		cancel context.CancelFunc
+		gone   chan struct{} // closed when Run has returned
+		starts int
+	}
+}
+
+// addresses are where clients find agents.
+func (w *world) addresses() []string {
+	var all []string
+	for _, h := range w.agents {
+		all = append(all, h.address)
+	}
+	return all
+}
+
+// start runs a process, unless one runs.
+func (h *host) start(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.gate != nil {
+		return
+	}
+	h.mu.starts++
+	g := newGate(h.world, h.name)
+	cfg := agent.Default()
+	cfg.Zone = h.zone
+	cfg.Kafka = h.address
+	cfg.Advertised = h.address
+	cfg.Bucket = "mem://"
+	cfg.Lease = h.world.cfg.Lease
+	cfg.CacheBytes = 64 << 20
+	cfg.Log = slog.New(logTo{h.world, h.name})
+	cfg.Settings = h.world.cfg.Settings
+	cfg.Given = agent.Given{
+		Listener: h.world.network.listen(h.name, h.address),
+		Bucket:   &bucketLink{h.world.bucket, g},
+		Store:    &storeLink{h.world.store, g},
+	}
+	a, err := agent.New(cfg)
+	if err != nil {
+		h.world.bug("%s: %v", h.name, err)
+		return
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	gone := make(chan struct{})
+	h.mu.gate, h.mu.cancel, h.mu.gone = g, cancel, gone
+	h.world.note("start", "%s: process %d", h.name, h.mu.starts)
+	go func() {
+		defer close(gone)
+		defer cancel()
+		if err := a.Run(running); err != nil {
+			h.world.note("exit", "%s: %v", h.name, err)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.mu.gate == g {
+			h.mu.gate = nil
+		}
+	}()
+}
+
+// kill ends the process as SIGKILL does: at once, with its connections.
+func (h *host) kill() bool {
+	h.mu.Lock()
+	g, cancel := h.mu.gate, h.mu.cancel
+	h.mu.gate = nil
+	h.mu.Unlock()
+	if g == nil {
+		return false
+	}
+	g.kill()
+	h.world.network.closeListener(h.address)
+	h.world.network.resetHost(h.name, true)
+	h.world.network.thaw(h.name)
+	cancel()
+	return true
+}
+
+// stop ends the process as SIGTERM does, and waits at most a minute.
+func (h *host) stop() bool {
+	h.mu.Lock()
+	g, cancel, gone := h.mu.gate, h.mu.cancel, h.mu.gone
+	h.mu.Unlock()
+	if g == nil {
+		return false
+	}
+	cancel()
+	select {
+	case <-gone:
+	case <-time.After(time.Minute):
+		h.world.bug("%s: the process doesn't stop within a minute", h.name)
+		h.kill()
+	}
+	return true
+}
+
+// pause stops the process's traffic, as SIGSTOP does, until resume.
+func (h *host) pause() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.gate == nil {
+		return false
+	}
+	h.mu.gate.pause()
+	h.world.network.freeze(h.name)
+	return true
+}
+
+func (h *host) resume() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.world.network.thaw(h.name)
+	if h.mu.gate != nil {
+		h.mu.gate.resume()
+	}
+}
+
+// newHosts makes hosts in zones a, b and c in turn.
+func (w *world) newHosts(n int) {
+	for i := range n {
+		w.agents = append(w.agents, &host{
+			world:   w,
+			name:    fmt.Sprintf("agent-%d", i+1),
+			zone:    string(rune('a' + i%3)),
+			address: fmt.Sprintf("10.0.0.%d:9092", i+1),
+		})
+	}
+}

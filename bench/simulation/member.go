@@ -1,0 +1,168 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/bench/history"
+)
+
+// committed is what groups were told to have committed: it never goes back.
+type committed struct {
+	world *world
+	mu    struct {
+		sync.Mutex
+		offsets map[string]int64 // by group and key
+	}
+}
+
+func newCommitted(w *world) *committed {
+	c := &committed{world: w}
+	c.mu.offsets = map[string]int64{}
+	return c
+}
+
+func (c *committed) acknowledged(group string, p partition, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := group + " " + p.key()
+	c.mu.offsets[k] = max(c.mu.offsets[k], offset)
+}
+
+func (c *committed) known(group string, p partition) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.offsets[group+" "+p.key()]
+}
+
+// member reads as a member of a group until ctx ends, again and again by new
+// clients, and commits what it has read.
+func (w *world) member(ctx context.Context, group string, n int, c *committed) {
+	r := w.stream(fmt.Sprint("member ", group, n))
+	host := fmt.Sprintf("member-%s-%d", group, n)
+	for life := 1; ctx.Err() == nil; life++ {
+		var topics []string
+		seen := map[string]bool{}
+		for _, p := range w.topics.all() {
+			if !seen[p.topic] {
+				seen[p.topic] = true
+				topics = append(topics, p.topic)
+			}
+		}
+		if len(topics) == 0 {
+			pause(ctx, time.Second)
+			continue
+		}
+		process := fmt.Sprintf("%s.%d.%d", group, n, life)
+		rebalanced := func(what string) func(context.Context, *kgo.Client, map[string][]int32) {
+			return func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+				var keys []string
+				for _, t := range slices.Sorted(maps.Keys(parts)) {
+					for _, i := range parts[t] {
+						keys = append(keys, partition{t, i}.key())
+					}
+				}
+				if len(keys) > 0 {
+					w.record(history.Event{Process: process, Type: history.OK, Function: history.Rebalance, Keys: keys, Note: what})
+					w.count(func(c *counts) { c.rebalances++ })
+				}
+			}
+		}
+		opts := []kgo.Opt{
+			kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+			kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(500 * time.Millisecond),
+			kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10 * time.Second),
+			kgo.OnPartitionsAssigned(rebalanced("assigned")), kgo.OnPartitionsRevoked(rebalanced("revoked")), kgo.OnPartitionsLost(rebalanced("lost")),
+			kgo.KeepRetryableFetchErrors(),
+		}
+		if r.IntN(2) == 0 {
+			opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+		} else {
+			opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer()))
+		}
+		client := w.newClient(host, w.zone(n), opts...)
+		w.record(history.Event{Process: process, Type: history.OK, Function: history.Subscribe, Keys: topics})
+		until, cancel := context.WithTimeout(ctx, time.Duration(10+r.IntN(40))*time.Second)
+		for until.Err() == nil {
+			read := map[partition]int64{}
+			w.poll(until, client, process, "", func(p partition, next int64) { read[p] = next })
+			if len(read) > 0 {
+				w.commit(until, client, group, process, read, c)
+			}
+			client.AllowRebalance()
+		}
+		cancel()
+		client.CloseAllowingRebalance()
+	}
+}
+
+// commit commits what was read, and remembers what was acknowledged.
+func (w *world) commit(ctx context.Context, client *kgo.Client, group, process string, read map[partition]int64, c *committed) {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	for p, next := range read {
+		if offsets[p.topic] == nil {
+			offsets[p.topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[p.topic][p.index] = kgo.EpochOffset{Epoch: -1, Offset: next}
+	}
+	try, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client.CommitOffsetsSync(try, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			return
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				if p.ErrorCode == 0 {
+					w.count(func(c *counts) { c.commits++ })
+					c.acknowledged(group, partition{t.Topic, p.Partition}, read[partition{t.Topic, p.Partition}])
+				}
+			}
+		}
+	})
+}
+
+// watchCommits asks again and again what groups have committed: never less than
+// what was acknowledged before it asked.
+func (w *world) watchCommits(ctx context.Context, groups []string, c *committed) {
+	r := w.stream("commits")
+	client := w.newClient("watcher", "")
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	for pause(ctx, time.Duration(100+r.IntN(2000))*time.Millisecond) {
+		group := groups[r.IntN(len(groups))]
+		before := map[partition]int64{}
+		for _, p := range w.topics.all() {
+			before[p] = c.known(group, p)
+		}
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		got, err := admin.FetchOffsets(try, group)
+		cancel()
+		if err != nil {
+			continue
+		}
+		w.count(func(c *counts) { c.admin++ })
+		for _, p := range w.topics.all() {
+			known, asked := before[p]
+			if !asked || known == 0 {
+				continue
+			}
+			o, ok := got.Lookup(p.topic, p.index)
+			switch {
+			case ok && o.Err != nil:
+			case !ok:
+				w.bug("group %s has no offset of %s, of which %d was committed", group, p.key(), known)
+			case o.At < known:
+				w.bug("group %s went back in %s: %d was committed, now it is %d", group, p.key(), known, o.At)
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/bench/history"
+	"github.com/wadi-io/wadi/wire/batch"
+)
+
+// inFlightMax bounds the records that a producer has not been answered.
+const inFlightMax = 20
+
+// produce sends values until ctx ends, by an idempotent producer: franz-go's own
+// retry rules decide. Now and then it is replaced by a new one.
+func (w *world) produce(ctx context.Context, n int) {
+	r := w.stream(fmt.Sprint("producer ", n))
+	host, zone := fmt.Sprintf("producer-%d", n), w.zone(n)
+	sequence := 0
+	for life := 1; ctx.Err() == nil; life++ {
+		process := fmt.Sprintf("p%d.%d", n, life)
+		client := w.newClient(host, zone,
+			kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.RecordDeliveryTimeout(30*time.Second),
+			kgo.ProducerLinger(0),
+		)
+		until, cancel := context.WithTimeout(ctx, time.Duration(10+r.IntN(40))*time.Second)
+		free := make(chan struct{}, inFlightMax)
+		var sent sync.WaitGroup
+		for pause(until, time.Duration(1+r.IntN(2*int(w.cfg.SendEvery/time.Millisecond)))*time.Millisecond) {
+			for range 1 + r.IntN(3) {
+				p, ok := w.topics.some(r)
+				if !ok {
+					break
+				}
+				select {
+				case free <- struct{}{}:
+				case <-until.Done():
+					continue
+				}
+				sequence++
+				value, id := fmt.Sprintf("p%d/%d", n, sequence), fmt.Sprint(sequence)
+				w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Send, ID: id,
+					Ops: []history.Op{history.SendOp(p.key(), value, -1)}})
+				began := time.Now()
+				sent.Add(1)
+				client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: p.topic, Partition: p.index, Value: []byte(value)}, func(rec *kgo.Record, err error) {
+					defer sent.Done()
+					defer func() { <-free }()
+					w.sent(process, id, p, value, rec.Offset, time.Since(began), err)
+				})
+			}
+		}
+		cancel()
+		// What is under way ends by its own time-out; its outcome is awaited, since a
+		// client that is closed tells none.
+		sent.Wait()
+		client.Close()
+	}
+}
+
+// sent records the outcome of a send.
+func (w *world) sent(process, id string, p partition, value string, offset int64, took time.Duration, err error) {
+	e := history.Event{Process: process, Type: history.OK, Function: history.Send, ID: id}
+	if err != nil {
+		e.Type, e.Error = history.Info, err.Error()
+		e.Ops = []history.Op{history.SendOp(p.key(), value, -1)}
+	} else {
+		e.Ops = []history.Op{history.SendOp(p.key(), value, offset)}
+	}
+	w.record(e)
+	w.count(func(c *counts) {
+		c.sends++
+		if err == nil {
+			c.acknowledged++
+			c.stall = max(c.stall, took)
+		}
+	})
+}
+
+// producePlain sends values without producer ids: each once, since a retry could
+// stand twice.
+func (w *world) producePlain(ctx context.Context, n int) {
+	r := w.stream(fmt.Sprint("plain producer ", n))
+	client := w.newClient(fmt.Sprintf("plain-%d", n), w.zone(n), kgo.RequestRetries(0))
+	defer client.Close()
+	for sequence := 1; pause(ctx, time.Duration(1+r.IntN(2*int(w.cfg.SendEvery/time.Millisecond)))*time.Millisecond); sequence++ {
+		p, ok := w.topics.some(r)
+		if !ok {
+			continue
+		}
+		process, value := fmt.Sprintf("q%d.%d", n, sequence), fmt.Sprintf("q%d/%d", n, sequence)
+		w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Send,
+			Ops: []history.Op{history.SendOp(p.key(), value, -1)}})
+		began := time.Now()
+		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		offset, err := sendOnce(try, client, p, value)
+		cancel()
+		w.sent(process, "", p, value, offset, time.Since(began), err)
+	}
+}
+
+// sendOnce sends one batch in one request that no one repeats.
+func sendOnce(ctx context.Context, client *kgo.Client, p partition, value string) (int64, error) {
+	now := time.Now().UnixMilli()
+	b := batch.Append(nil, batch.Header{Magic: 2, FirstTimestamp: now, MaxTimestamp: now, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Records: 1},
+		[]batch.Record{{Timestamp: now, Value: []byte(value)}})
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = -1, 10_000
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = p.topic
+	part := kmsg.NewProduceRequestTopicPartition()
+	part.Partition, part.Records = p.index, b
+	t.Partitions = append(t.Partitions, part)
+	req.Topics = append(req.Topics, t)
+	req.SetVersion(9)
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return 0, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, fmt.Errorf("an answer of %d topics", len(resp.Topics))
+	}
+	a := resp.Topics[0].Partitions[0]
+	if a.ErrorCode != 0 {
+		return 0, fmt.Errorf("error code %d", a.ErrorCode)
+	}
+	return a.BaseOffset, nil
+}

@@ -1,0 +1,238 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/wadi-io/wadi/bench/history"
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// Config says what a seed simulates.
+type Config struct {
+	Seed       uint64
+	Length     time.Duration // of the time in which clients write
+	Agents     int
+	Producers  int // idempotent
+	Plain      int // producers without ids
+	Readers    int // by assignment
+	Members    int // of the one group
+	SendEvery  time.Duration
+	FaultEvery time.Duration // between the begins of faults, at most
+	Lease      time.Duration
+	Cluster    metastore.Cluster
+	Settings   map[string]string
+}
+
+// NewConfig draws what a seed simulates.
+func NewConfig(seed uint64) Config {
+	cfg := Config{Seed: seed, Length: 60 * time.Second, Lease: 5 * time.Second}
+	w := world{cfg: cfg}
+	r := w.stream("config")
+	cfg.Agents = 3 + r.IntN(5)
+	cfg.Producers = 2 + r.IntN(3)
+	cfg.Plain = 1
+	cfg.Readers = 1 + r.IntN(3)
+	cfg.Members = 2 + r.IntN(2)
+	cfg.SendEvery = time.Duration(60+r.IntN(100)) * time.Millisecond
+	cfg.FaultEvery = time.Duration(1000+r.IntN(7000)) * time.Millisecond
+	cfg.Cluster = metastore.DefaultCluster()
+	cfg.Cluster.Shards = 1 + r.IntN(6)
+	cfg.Cluster.Groups, cfg.Cluster.Transactions = 2, 2
+	cfg.Settings = map[string]string{"group.initial.rebalance.delay.ms": "500"}
+	return cfg
+}
+
+// Result is what a seed came to.
+type Result struct {
+	Seed   uint64
+	Trace  uint64 // a digest of all that happened
+	Report *history.Report
+	Bugs   []string // what no history shows
+	Faults map[string]int
+	counts counts
+	world  *world
+}
+
+// Clean says whether nothing was found.
+func (r *Result) Clean() bool { return len(r.Bugs) == 0 && r.Report.Clean() }
+
+// Line is the result in a line.
+func (r *Result) Line() string {
+	state := "clean"
+	if !r.Clean() {
+		state = "FOUND"
+		for _, k := range history.Kinds() {
+			if n := r.Report.Counts[k]; n > 0 {
+				state += fmt.Sprintf(" %d %s", n, k)
+			}
+		}
+		if len(r.Bugs) > 0 {
+			state += fmt.Sprintf(" %d others", len(r.Bugs))
+		}
+	}
+	faults := 0
+	for _, n := range r.Faults {
+		faults += n
+	}
+	c := r.counts
+	return fmt.Sprintf("seed %d %s: %d operations, %d acknowledged of %d sent, %d records read, %d commits, %d faults, longest stall %.1f s, trace %016x",
+		r.Seed, state, c.sends+c.polls+c.commits+c.admin, c.acknowledged, c.sends, c.records, c.commits, faults, c.stall.Seconds(), r.Trace)
+}
+
+// Tell writes the story: what was found, the events about it, what went wrong meanwhile.
+func (r *Result) Tell(out io.Writer) error {
+	for _, b := range r.Bugs {
+		fmt.Fprintf(out, "%s\n", b)
+	}
+	if err := r.Report.Tell(out, r.world.history()); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "what went on:")
+	for _, l := range r.world.mu.log {
+		if !strings.Contains(l, "  log ") {
+			fmt.Fprintln(out, " ", l)
+		}
+	}
+	return nil
+}
+
+func (w *world) history() func(yield func(history.Event, error) bool) {
+	return func(yield func(history.Event, error) bool) {
+		for _, e := range w.mu.events {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Run simulates a seed. It must be called in a bubble of synctest, and returns when
+// all that it has begun has ended.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	w, err := newWorld(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	w.topics = newTopics(w)
+	w.newHosts(cfg.Agents)
+	alive, end := context.WithCancel(ctx)
+	defer end()
+	for _, h := range w.agents {
+		h.start(alive)
+	}
+	writing, stopWriting := context.WithTimeout(alive, cfg.Length)
+	defer stopWriting()
+	reading, stopReading := context.WithCancel(alive)
+	defer stopReading()
+	var writers, readers sync.WaitGroup
+	commits := newCommitted(w)
+	for n := range cfg.Producers {
+		writers.Go(func() { w.produce(writing, n) })
+	}
+	for n := range cfg.Plain {
+		writers.Go(func() { w.producePlain(writing, n) })
+	}
+	writers.Go(func() { w.runAdmin(writing) })
+	writers.Go(func() { w.torment(writing, alive) })
+	for n := range cfg.Readers {
+		readers.Go(func() { w.readAssigned(reading, n) })
+	}
+	for n := range cfg.Members {
+		readers.Go(func() { w.member(reading, "g", n, commits) })
+	}
+	readers.Go(func() { w.watchCommits(reading, []string{"g"}, commits) })
+	writers.Wait()
+	for _, h := range w.agents {
+		h.start(alive)
+	}
+	w.late.Wait()
+	pause(alive, 2*cfg.Lease)
+	stopReading()
+	readers.Wait()
+	w.readAll(alive)
+	for _, h := range w.agents {
+		h.stop()
+	}
+	w.audit(alive)
+	return w.result()
+}
+
+// readAllMax bounds the last read of everything, through one agent.
+const readAllMax = 90 * time.Second
+
+// readAll reads all that is there once more, through each agent.
+func (w *world) readAll(ctx context.Context) {
+	all := w.topics.all()
+	slices.SortFunc(all, comparePartitions)
+	if len(all) == 0 {
+		return
+	}
+	client := w.newClient("judge", "")
+	defer client.Close()
+	limit, cancel := context.WithTimeout(ctx, readAllMax)
+	defer cancel()
+	ends := map[partition]int64{}
+	for len(ends) < len(all) && limit.Err() == nil {
+		clear(ends)
+		var names []string
+		for _, p := range all {
+			if !slices.Contains(names, p.topic) {
+				names = append(names, p.topic)
+			}
+		}
+		listed, err := kadm.NewClient(client).ListEndOffsets(limit, names...)
+		if err == nil {
+			for _, p := range all {
+				if o, ok := listed.Lookup(p.topic, p.index); ok && o.Err == nil {
+					ends[p] = o.Offset
+				}
+			}
+		}
+		if len(ends) < len(all) {
+			pause(limit, 500*time.Millisecond)
+		}
+	}
+	if len(ends) < len(all) {
+		w.bug("the ends of the partitions can't be had within %v of the heal", readAllMax)
+		return
+	}
+	for i, h := range w.agents {
+		limit, cancel := context.WithTimeout(ctx, readAllMax)
+		if !w.read(limit, "final-"+h.name, fmt.Sprintf("judge-%d", i), h.zone, all, []string{h.address}, ends) {
+			w.bug("everything can't be read through %s within %v of the heal", h.name, readAllMax)
+		}
+		cancel()
+	}
+}
+
+func (w *world) result() (*Result, error) {
+	report, err := history.Check(history.Header{}, w.history())
+	if err != nil {
+		return nil, err
+	}
+	// A topic that was deleted needn't have been read to its end.
+	kept := report.Anomalies[:0]
+	for _, a := range report.Anomalies {
+		topic, _, _ := strings.Cut(a.Key, "/")
+		if a.Kind == history.Unseen && w.topics.isRetired(topic) {
+			continue
+		}
+		kept = append(kept, a)
+	}
+	report.Anomalies = kept
+	if n := report.Counts[history.Unseen]; n > 0 && !slices.ContainsFunc(kept, func(a history.Anomaly) bool { return a.Kind == history.Unseen }) {
+		delete(report.Counts, history.Unseen)
+	}
+	trace := w.trace()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &Result{Seed: w.cfg.Seed, Trace: trace, Report: report, Bugs: w.mu.bugs, Faults: w.mu.faults, counts: w.mu.counts, world: w}, nil
+}
