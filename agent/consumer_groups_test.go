@@ -297,11 +297,12 @@ func TestConsumerGroups_AMemberThatIsLost(t *testing.T) {
 	})
 }
 
-// TestConsumerGroups_AndTheClassicProtocol: a group with members takes none of the other
-// protocol; an empty one goes over, with its offsets.
+// TestConsumerGroups_AndTheClassicProtocol: without online migration a classic group takes
+// no member of the other protocol, and neither a classic member that is no consumer; an empty group
+// goes over, with its offsets.
 func TestConsumerGroups_AndTheClassicProtocol(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, nil)
+		s := start(t, func(c *Config) { c.Settings = map[string]string{"group.consumer.migration.policy": "disabled"} })
 		s.create("t", 2)
 		s.produce(2, "1", "2")
 		for i, opts := range [][]kgo.Opt{serverSide(), nil, serverSide()} {
@@ -311,7 +312,7 @@ func TestConsumerGroups_AndTheClassicProtocol(t *testing.T) {
 				t.Fatalf("member %d owns %v", i, m.owns())
 			}
 			classic := kmsg.NewJoinGroupRequest()
-			classic.Group, classic.ProtocolType, classic.SessionTimeoutMillis, classic.RebalanceTimeoutMillis = "g", "consumer", 10_000, 10_000
+			classic.Group, classic.ProtocolType, classic.SessionTimeoutMillis, classic.RebalanceTimeoutMillis = "g", "connect", 10_000, 10_000
 			classic.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "none", Metadata: []byte{}}}
 			joined, err := classic.RequestWith(t.Context(), s.client())
 			if err != nil || opts != nil && kerr.ErrorForCode(joined.ErrorCode) != kerr.InconsistentGroupProtocol {

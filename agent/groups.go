@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"strings"
 	"time"
 
 	"github.com/wadi-io/wadi/agent/broker"
@@ -19,6 +20,10 @@ func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, 
 	cfg.ConsumerSession = ms("group.consumer.session.timeout.ms")
 	cfg.ConsumerHeartbeat = ms("group.consumer.heartbeat.interval.ms")
 	cfg.ConsumerSizeMax = int(a.settings.Int64("group.consumer.max.size"))
+	cfg.Assignors = strings.Split(a.settings.String("group.consumer.assignors"), ",")
+	policy := strings.ToLower(a.settings.String("group.consumer.migration.policy"))
+	cfg.Upgrades = policy == "upgrade" || policy == "bidirectional"
+	cfg.Downgrades = policy == "downgrade" || policy == "bidirectional"
 	cfg.Retention = time.Duration(a.settings.Int64("offsets.retention.minutes")) * time.Minute
 	cfg.SweepEvery = ms("offsets.retention.check.interval.ms")
 	return group.New(cfg, group.Deps{

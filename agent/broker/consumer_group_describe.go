@@ -17,8 +17,11 @@ import (
 // One unknown, or of the classic protocol, is GROUP_ID_NOT_FOUND.
 // No differences from Apache Kafka.
 
-// memberTypeConsumer is the type of a member that speaks the consumer group protocol.
-const memberTypeConsumer = 1
+// The types of members, by the protocol that they speak.
+const (
+	memberTypeClassic  = 0
+	memberTypeConsumer = 1
+)
 
 func (b *Broker) handleConsumerGroupDescribe(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ConsumerGroupDescribeRequest)
@@ -57,5 +60,8 @@ func (b *Broker) describedConsumer(m *stored.ConsumerMember) kmsg.ConsumerGroupD
 	out.Assignment.TopicPartitions = b.topicPartitions(m.Assigned)
 	out.TargetAssignment.TopicPartitions = b.topicPartitions(m.Target)
 	out.MemberType = memberTypeConsumer
+	if m.Classic != nil {
+		out.MemberType = memberTypeClassic
+	}
 	return out
 }

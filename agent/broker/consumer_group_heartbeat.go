@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -19,8 +20,10 @@ import (
 // tell it which partitions it may use. Its subscription may be a regular expression (RE2,
 // from 1 on, when the client makes the member's id); the broker assigns (uniform, range).
 //
-// Differs from Apache Kafka: a group with members of one protocol refuses those of the
-// other (group.consumer.migration.policy is DISABLED). A member that joins again under its
+// A group of classic consumers goes over with its members as one joins by this protocol, and
+// back as the last such member goes (group.consumer.migration.policy).
+//
+// Differs from Apache Kafka: a member that joins again under its
 // id, owning nothing, is let in at any epoch. A regular
 // expression is resolved at once, not some heartbeats later. A heartbeat's changes are answered once they
 // are in the metastore. A static member that leaves for a while needn't repeat its instance
@@ -45,7 +48,7 @@ func (b *Broker) handleConsumerGroupHeartbeat(ctx context.Context, r *wire.Reque
 			}
 		}
 	}
-	if err := checkHeartbeat(req); err != nil {
+	if err := checkHeartbeat(req, b.deps.Groups.Assignors()); err != nil {
 		resp.ErrorCode, resp.ErrorMessage = codeOf(err), messageOf(err)
 		return wire.Answer{Message: resp}
 	}
@@ -115,10 +118,9 @@ func (b *Broker) topicPartitions(places []stored.Place) []kmsg.AssignmentTopicPa
 }
 
 // checkHeartbeat refuses what Kafka refuses before it looks at the group.
-func checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest) error {
+func checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest, known []string) error {
 	invalid := func(message string) error { return refuse(wire.CodeInvalidRequest, "%s", message) }
 	isEmpty := func(s *string) bool { return s != nil && *s == "" }
-	known := []string{"uniform", "range"}
 	switch {
 	case req.MemberID == "" && (req.Version >= heartbeatClientIDVersionMin || req.MemberEpoch != memberEpochJoin):
 		return invalid("MemberId can't be empty.")
@@ -141,8 +143,8 @@ func checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest) error {
 	case req.MemberEpoch < memberEpochLeaveStatic:
 		return invalid("MemberEpoch is invalid.")
 	case req.ServerAssignor != nil && !slices.Contains(known, *req.ServerAssignor):
-		return refuse(wire.CodeUnsupportedAssignor, "ServerAssignor %s is not supported. Supported assignors: uniform, range.",
-			cmp.Or(*req.ServerAssignor, `""`))
+		return refuse(wire.CodeUnsupportedAssignor, "ServerAssignor %s is not supported. Supported assignors: %s.",
+			cmp.Or(*req.ServerAssignor, `""`), strings.Join(known, ", "))
 	case req.RebalanceTimeoutMillis < -1:
 		return invalid("RebalanceTimeoutMs is invalid.")
 	}

@@ -16,9 +16,13 @@ import (
 // generation is complete. Later requests of the connection wait meanwhile, as with
 // Apache Kafka. KIP-394 (an id first, from 4 on), KIP-345 (static members, from 5 on), KIP-814 (from 9 on).
 //
+// A member of a group of the consumer group protocol is answered at once, with no leader: the
+// coordinator assigns, and its epoch there is the member's generation (KIP-848).
+//
 // Differs from Apache Kafka: of protocols with as many votes the one that the oldest
 // member prefers is chosen. A member that asks again by another connection has its
-// earlier request answered with REBALANCE_IN_PROGRESS, instead of never.
+// earlier request answered with REBALANCE_IN_PROGRESS, instead of never. A subscription that can't
+// be read is INCONSISTENT_GROUP_PROTOCOL in such a group, instead of UNKNOWN_SERVER_ERROR.
 
 // The first versions of JoinGroup in which something is so.
 const (

@@ -10,7 +10,7 @@ import (
 )
 
 // LeaveGroup, versions 0–5: remove members; several at once, also by their instance
-// ids, from 3 on (KIP-345).
+// ids, from 3 on (KIP-345); of a group of the consumer group protocol as well.
 // No differences from Apache Kafka.
 
 // leaveSeveralVersionMin is the first version that removes several members.

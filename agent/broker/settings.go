@@ -49,7 +49,7 @@ var withoutEffect = map[effect]string{
 	noController:   "Without effect: the metastore orders changes, so there is no controller quorum.",
 	noCompaction:   "Without effect so far: retention and compaction are not run yet.",
 	noTiers:        "Without effect: all of the log lies in a bucket, so there is no second tier.",
-	noGroups:       "Without effect: groups lie in journals of the metastore, not in a topic; members of the consumer group protocol choose between uniform and range; a group goes over to the other protocol only while it is empty.",
+	noGroups:       "Without effect: groups lie in journals of the metastore, not in a topic.",
 	noShare:        "Without effect: share groups and streams groups are not served.",
 	noTransactions: "Without effect so far: transactions are not served yet.",
 	noSecurity:     "Without effect so far: listeners are plain text and without authentication.",

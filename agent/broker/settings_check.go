@@ -157,6 +157,14 @@ func either(a, b check) check {
 	}
 }
 
+// assignors demands names of server-side assignors, at least one.
+func assignors(t Type, value string) error {
+	if err := notEmpty(t, value); err != nil {
+		return err
+	}
+	return oneOf("uniform", "range")(t, value)
+}
+
 func notEmpty(_ Type, value string) error {
 	if value == "" {
 		return errors.New("must not be empty")

@@ -14,7 +14,7 @@ const (
 	assignorRange   = "range"
 )
 
-// assignors are the names in the order of preference.
+// assignors are the names of all.
 var assignors = [...]string{assignorUniform, assignorRange}
 
 // candidate is a member that partitions are assigned to.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/wadi-io/wadi/metastore"
@@ -21,6 +22,9 @@ type Config struct {
 	ConsumerSession       time.Duration // group.consumer.session.timeout.ms
 	ConsumerHeartbeat     time.Duration // group.consumer.heartbeat.interval.ms
 	ConsumerSizeMax       int           // group.consumer.max.size
+	Assignors             []string      // group.consumer.assignors; the first is the default
+	Upgrades              bool          // a classic group with members goes over to the consumer group protocol (group.consumer.migration.policy)
+	Downgrades            bool          // and back, once its members are all classic again
 	Retention             time.Duration // offsets.retention.minutes
 	SweepEvery            time.Duration // offsets.retention.check.interval.ms
 	AppendEvery           time.Duration // the least time from one append to the next
@@ -40,6 +44,9 @@ func DefaultConfig(journals int) Config {
 		ConsumerSession:       45 * time.Second,
 		ConsumerHeartbeat:     5 * time.Second,
 		ConsumerSizeMax:       1<<31 - 1,
+		Assignors:             slices.Clone(assignors[:]),
+		Upgrades:              true,
+		Downgrades:            true,
 		Retention:             7 * 24 * time.Hour,
 		SweepEvery:            10 * time.Minute,
 		AppendEvery:           20 * time.Millisecond,
@@ -61,6 +68,8 @@ func (c Config) Validate() error {
 		return errors.New("retention of offsets and its checks take more than no time")
 	case c.ConsumerHeartbeat <= 0 || c.ConsumerSession <= c.ConsumerHeartbeat:
 		return errors.New("a session of the consumer group protocol is longer than the interval of its heartbeats")
+	case len(c.Assignors) == 0 || slices.ContainsFunc(c.Assignors, func(name string) bool { return !slices.Contains(assignors[:], name) }):
+		return fmt.Errorf("assignors %q: there are uniform and range", c.Assignors)
 	case c.GroupSizeMax < 1 || c.ConsumerSizeMax < 1 || c.GroupsMax < 1 || c.MemberBytesMax < 1:
 		return errors.New("a limit of groups is below 1")
 	}

@@ -21,32 +21,53 @@ type consumerGroup struct {
 	id      string
 	journal int
 
-	mu       sync.Mutex
-	dead     bool
-	written  metastore.Version // 0: the group is unknown
-	state    *stored.Consumer  // as the journal has it; nil: nobody ever joined
-	catalog  metastore.Version // the state's targets are of the topics as of it, or as they were since
-	regexes  map[string]*regexp.Regexp
-	calls    []*consumerCall
-	storing  bool
-	sessions map[string]*alarm // by member id
-	revokes  map[string]*alarm // of members that are to give up something
+	mu      sync.Mutex
+	dead    bool
+	written metastore.Version // 0: the group is unknown
+	state   *stored.Consumer  // as the journal has it; nil: nobody ever joined
+	catalog metastore.Version // the state's targets are of the topics as of it, or as they were since
+	regexes map[string]*regexp.Regexp
+	calls   []*consumerCall
+	storing bool
+	// unwritten: state is that of a classic group, whose members the first change takes over.
+	unwritten bool
+	timers    map[string]*memberTimers // by member id
+}
+
+func newConsumerGroup(c *Coordinator, id string, journal int, state *stored.Consumer) *consumerGroup {
+	return &consumerGroup{c: c, id: id, journal: journal, state: state, regexes: newRegexes(), timers: map[string]*memberTimers{}}
 }
 
 // consumerCall is one request, or one time-out, on its way.
 type consumerCall struct {
-	change func(w *consumerWork) (ConsumerAnswer, error)
-	answer func(ConsumerAnswer, error) // must not block
+	change func(w *consumerWork) error // may run again, in another group
+	answer func(error)                 // must not block
 	member string                      // whose session it keeps; empty: nobody's
+	landed func()                      // runs under the lock once the change stands; nil: nothing
 
-	result ConsumerAnswer
-	err    error
+	err error
+}
+
+// ask has a call taken, and returns once what comes of it stands in the journal. The
+// group is locked; ask unlocks it.
+func (g *consumerGroup) ask(ctx context.Context, call *consumerCall) error {
+	answered := make(chan error, 1)
+	call.answer = func(err error) { answered <- err }
+	g.calls = append(g.calls, call)
+	g.process()
+	g.mu.Unlock()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return refusal(ctx.Err())
+	}
 }
 
 // ConsumerHeartbeat lets a member join, go on or leave, and returns what it is to have,
 // once that stands in the journal.
 func (c *Coordinator) ConsumerHeartbeat(ctx context.Context, r ConsumerHeartbeat) (ConsumerAnswer, error) {
-	if r.Assignor != "" && !slices.Contains(assignors[:], r.Assignor) {
+	if r.Assignor != "" && !slices.Contains(c.cfg.Assignors, r.Assignor) {
 		return ConsumerAnswer{}, ErrUnsupportedAssignor
 	}
 	if r.Regex != nil {
@@ -54,33 +75,33 @@ func (c *Coordinator) ConsumerHeartbeat(ctx context.Context, r ConsumerHeartbeat
 			return ConsumerAnswer{}, errors.Join(ErrInvalidRegex, err)
 		}
 	}
-	g, err := c.lockConsumer(ctx, r.Group, r.Epoch == epochJoin)
-	if err != nil {
-		return ConsumerAnswer{}, err
+	for range decisionsMax {
+		g, err := c.lockConsumer(ctx, r.Group, r.Epoch == epochJoin)
+		if err != nil {
+			return ConsumerAnswer{}, err
+		}
+		if a, ok := g.unchanged(&r); ok && len(g.calls) == 0 {
+			g.keepSession(r.MemberID)
+			g.mu.Unlock()
+			return a, nil
+		}
+		var a ConsumerAnswer
+		err = g.ask(ctx, &consumerCall{member: r.MemberID, change: func(w *consumerWork) (err error) {
+			a, err = w.heartbeat(&r)
+			return err
+		}})
+		switch {
+		case err == nil:
+			return a, nil
+		case !errors.Is(err, errMoved):
+			return ConsumerAnswer{}, err
+		}
 	}
-	type answer struct {
-		ConsumerAnswer
-		err error
-	}
-	answered := make(chan answer, 1)
-	g.calls = append(g.calls, &consumerCall{member: r.MemberID,
-		change: func(w *consumerWork) (ConsumerAnswer, error) { return w.heartbeat(&r) },
-		answer: func(a ConsumerAnswer, err error) { answered <- answer{a, err} }})
-	if a, ok := g.unchanged(&r); ok && len(g.calls) == 1 {
-		g.calls = nil
-		g.keepSession(r.MemberID)
-		g.mu.Unlock()
-		return a, nil
-	}
-	g.process()
-	g.mu.Unlock()
-	select {
-	case a := <-answered:
-		return a.ConsumerAnswer, a.err
-	case <-ctx.Done():
-		return ConsumerAnswer{}, refusal(ctx.Err())
-	}
+	return ConsumerAnswer{}, ErrNotAvailable
 }
+
+// Assignors are the names of the assignors that members may ask for.
+func (c *Coordinator) Assignors() []string { return c.cfg.Assignors }
 
 // HeartbeatInterval is the interval that a group's members of the consumer group protocol are told.
 func (c *Coordinator) HeartbeatInterval(group string) time.Duration {
@@ -105,7 +126,7 @@ func (c *Coordinator) consumerTimes(group string) (session, heartbeat time.Durat
 // unchanged answers a heartbeat of a member that has what it is to have, and says nothing new.
 func (g *consumerGroup) unchanged(r *ConsumerHeartbeat) (ConsumerAnswer, bool) {
 	m := g.state.Member(r.MemberID)
-	if g.storing || m == nil || r.Epoch <= epochJoin || m.Epoch != r.Epoch || m.State != stored.MemberStable ||
+	if g.storing || m == nil || m.Classic != nil || r.Epoch <= epochJoin || m.Epoch != r.Epoch || m.State != stored.MemberStable ||
 		g.state.Epoch != m.Epoch || g.state.TargetEpoch != m.Epoch || g.catalog != g.c.deps.Catalog.Version() ||
 		r.Topics != nil || r.Regex != nil || r.RebalanceTimeout >= 0 || r.Assignor != "" || r.Rack != "" || r.Instance != m.Instance {
 		return ConsumerAnswer{}, false
@@ -122,18 +143,18 @@ func compileRegex(expression string) (*regexp.Regexp, error) {
 }
 
 // lockConsumer returns a group of the consumer group protocol, locked. One that there isn't
-// is made if create, else it is ErrNotFound; so is one whose members use the classic protocol.
+// is made if create, also of one whose members use the classic protocol; else it is ErrNotFound.
 func (c *Coordinator) lockConsumer(ctx context.Context, id string, create bool) (*consumerGroup, error) {
 	journal, err := c.await(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		if err := c.yieldClassic(id); err != nil {
-			return nil, err
+		g, err := c.yieldClassic(ctx, id, create)
+		if g != nil || err != nil {
+			return g, err
 		}
-		g, err := c.findConsumer(id, journal, create)
-		if err != nil {
+		if g, err = c.findConsumer(id, journal, create); err != nil {
 			return nil, err
 		}
 		if g == nil {
@@ -147,27 +168,47 @@ func (c *Coordinator) lockConsumer(ctx context.Context, id string, create bool) 
 	}
 }
 
-// yieldClassic forgets a group of the classic protocol that has no members.
-func (c *Coordinator) yieldClassic(id string) error {
-	c.mu.Lock()
-	g := c.mu.groups[id]
-	c.mu.Unlock()
-	if g == nil {
-		return nil
+// yieldClassic forgets a group of the classic protocol that has no members. One that has
+// some is taken over if create, and returned.
+func (c *Coordinator) yieldClassic(ctx context.Context, id string, create bool) (*consumerGroup, error) {
+	for {
+		c.mu.Lock()
+		g := c.mu.groups[id]
+		c.mu.Unlock()
+		if g == nil {
+			return nil, nil
+		}
+		next, landing, err := c.tryYield(g, create)
+		if landing == nil {
+			return next, err
+		}
+		select {
+		case <-landing:
+		case <-ctx.Done():
+			return nil, refusal(ctx.Err())
+		}
 	}
+}
+
+// tryYield is yieldClassic of a group that nothing of is on its way into the journal; else
+// landing is closed when that has landed.
+func (c *Coordinator) tryYield(g *group, create bool) (next *consumerGroup, landing <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.dead:
-	case g.state != empty || len(g.pending) > 0:
-		return ErrNotFound
+	case g.state != empty && !create:
+		return nil, nil, ErrNotFound
 	case g.storing:
-		return ErrNotAvailable
+		return nil, g.whenStored(), nil
+	case g.state != empty:
+		next, err = c.takeOver(g)
+		return next, nil, err
 	default:
 		g.die(ErrNotCoordinator)
 		c.forget(g)
 	}
-	return nil
+	return nil, nil, nil
 }
 
 // findConsumer returns nil when a group of the classic protocol has come meanwhile.
@@ -190,7 +231,13 @@ func (c *Coordinator) findConsumer(id string, journal int, create bool) (*consum
 	var consumer *stored.Consumer
 	metastore.View(r, func(s *stored.State) { generation, consumer = s.Generation(id), s.Consumer(id) })
 	switch {
-	case consumer == nil && !create, generation != nil && len(generation.Members) > 0:
+	case generation != nil && len(generation.Members) > 0:
+		if create {
+			c.mu.groups[id] = c.restored(id, journal, generation)
+			return nil, nil
+		}
+		return nil, ErrNotFound
+	case consumer == nil && !create:
 		return nil, ErrNotFound
 	case len(c.mu.groups)+len(c.mu.consumers) >= c.cfg.GroupsMax:
 		return nil, ErrNotAvailable
@@ -202,8 +249,7 @@ func (c *Coordinator) findConsumer(id string, journal int, create bool) (*consum
 
 // restoredConsumer returns a group as the journal has it, and begins its members' sessions.
 func (c *Coordinator) restoredConsumer(id string, journal int, generation *stored.Generation, consumer *stored.Consumer) *consumerGroup {
-	g := &consumerGroup{c: c, id: id, journal: journal, state: consumer, regexes: newRegexes(),
-		sessions: map[string]*alarm{}, revokes: map[string]*alarm{}}
+	g := newConsumerGroup(c, id, journal, consumer)
 	if generation != nil {
 		g.written = generation.Written
 	}
@@ -251,15 +297,32 @@ func (g *consumerGroup) process() {
 	g.calls = nil
 	sizes, version := g.c.sizes()
 	w := newConsumerWork(g.state, sizes, func(regex string) []string { return g.matches(regex, sizes) }, min(g.c.cfg.ConsumerSizeMax, stored.MembersMax))
-	for _, call := range calls {
-		call.result, call.err = call.change(w)
+	w.assignors = g.c.cfg.Assignors
+	downgrade := false
+	for i, call := range calls {
+		w.replaced = false
+		call.err = call.change(w)
+		if g.c.cfg.Downgrades && w.onlyClassic() && len(w.members) <= g.c.cfg.GroupSizeMax {
+			// What comes after it is for the classic group.
+			downgrade, g.calls, calls = true, calls[i+1:], calls[:i+1]
+			break
+		}
 	}
-	change, after := w.change()
-	if change == nil {
+	change, after := w.change(g.unwritten)
+	if change == nil || g.unwritten && calls[0].err != nil {
 		g.landed(calls, g.state, version)
 		return
 	}
 	change.Group, change.Expect = g.id, g.written
+	effect := func() []byte {
+		switch {
+		case downgrade:
+			return g.downgrade(w)
+		case g.unwritten || slices.ContainsFunc(change.Put, func(m *stored.ConsumerMember) bool { return m.Classic != nil }):
+			return stored.AppendConsumerMixed(nil, *change)
+		}
+		return stored.AppendConsumerChange(nil, *change)
+	}()
 	g.storing = true
 	finish := func(written metastore.Version, stood bool, err error) {
 		g.storing = false
@@ -270,21 +333,28 @@ func (g *consumerGroup) process() {
 		if err != nil {
 			// Whether or not it is in the journal: the group is taken up anew from there.
 			for _, call := range calls {
-				call.answer(ConsumerAnswer{}, refusal(err))
+				call.answer(refusal(err))
 			}
 			g.forget(refusal(err))
 			return
 		}
-		g.written = written
-		if g.dead {
+		g.written, g.unwritten = written, false
+		switch {
+		case g.dead:
 			for _, call := range calls {
-				call.answer(ConsumerAnswer{}, ErrNotCoordinator)
+				call.answer(ErrNotCoordinator)
 			}
-			return
+		case downgrade:
+			for _, call := range calls {
+				call.answer(call.err)
+			}
+			g.forget(errMoved)
+			g.c.retake(g.id, g.journal)
+		default:
+			g.landed(calls, after, version)
 		}
-		g.landed(calls, after, version)
 	}
-	err := g.c.committer.submit(&job{journal: g.journal, effect: stored.AppendConsumerChange(nil, *change),
+	err := g.c.committer.submit(&job{journal: g.journal, effect: effect,
 		done: func(version metastore.Version, outcome any, err error) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
@@ -301,91 +371,32 @@ func (g *consumerGroup) landed(calls []*consumerCall, state *stored.Consumer, ca
 	before := g.state
 	g.state, g.catalog = state, catalog
 	g.watchRevokes(before)
-	for id, a := range g.sessions {
+	for id, t := range g.timers {
 		if state.Member(id) == nil {
-			g.stop(a)
-			delete(g.sessions, id)
+			for _, a := range t.all() {
+				g.stop(a)
+			}
+			delete(g.timers, id)
 		}
 	}
 	for _, call := range calls {
 		if call.err == nil && call.member != "" && state.Member(call.member) != nil {
 			g.keepSession(call.member)
-		}
-		call.answer(call.result, call.err)
-	}
-	if (state == nil || len(state.Members) == 0) && len(g.calls) == 0 {
-		g.forget(ErrNotCoordinator)
-		return
-	}
-	g.process()
-}
-
-// keepSession lets a member's session begin anew.
-func (g *consumerGroup) keepSession(id string) {
-	a := g.sessions[id]
-	if a == nil {
-		a = &alarm{}
-		g.sessions[id] = a
-	}
-	session, _ := g.c.consumerTimes(g.id)
-	g.set(a, session, func() { g.expel(id, "its session has expired") })
-}
-
-// watchRevokes gives the members that are to give up something since this state the time
-// of their rebalance time-out for it.
-func (g *consumerGroup) watchRevokes(before *stored.Consumer) {
-	for id, a := range g.revokes {
-		if m := g.state.Member(id); m == nil || m.State != stored.MemberUnrevoked {
-			g.stop(a)
-			delete(g.revokes, id)
-		}
-	}
-	if g.state == nil || g.state == before {
-		return
-	}
-	for _, m := range g.state.Members {
-		was := before.Member(m.ID)
-		if m.State != stored.MemberUnrevoked || was != nil && was.State == m.State && was.Epoch == m.Epoch {
-			continue
-		}
-		if g.revokes[m.ID] == nil {
-			g.revokes[m.ID] = &alarm{}
-		}
-		g.set(g.revokes[m.ID], milliseconds(m.RebalanceTimeout), func() { g.expel(m.ID, "it has not given up its partitions in time") })
-	}
-}
-
-// expel removes a member that is late.
-func (g *consumerGroup) expel(id, reason string) {
-	g.c.deps.Log.Info("a member is removed", "group", g.id, "member", id, "reason", reason)
-	g.calls = append(g.calls, &consumerCall{answer: func(ConsumerAnswer, error) {},
-		change: func(w *consumerWork) (ConsumerAnswer, error) {
-			if w.members[id] == nil {
-				return ConsumerAnswer{}, ErrUnknownMember
+			if call.landed != nil {
+				call.landed()
 			}
-			w.remove(id)
-			return ConsumerAnswer{}, nil
-		}})
-	g.process()
-}
-
-// set rings the alarm after d, and not as it was set before. ring runs under the group's lock.
-func (g *consumerGroup) set(a *alarm, d time.Duration, ring func()) {
-	g.stop(a)
-	round := a.round
-	a.timer = time.AfterFunc(d, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if a.round == round && !g.dead {
-			ring()
 		}
-	})
-}
-
-func (g *consumerGroup) stop(a *alarm) {
-	a.round++
-	if a.timer != nil {
-		a.timer.Stop()
+		call.answer(call.err)
+	}
+	switch {
+	case g.unwritten && len(g.calls) == 0:
+		// Nobody could come: its members go on in the classic group that the journal has.
+		g.forget(errMoved)
+		g.c.retake(g.id, g.journal)
+	case (state == nil || len(state.Members) == 0) && len(g.calls) == 0:
+		g.forget(ErrNotCoordinator)
+	default:
+		g.process()
 	}
 }
 
@@ -402,13 +413,13 @@ func (g *consumerGroup) forget(err error) {
 // die answers what waits. What is on its way into the journal is answered when it lands.
 func (g *consumerGroup) die(err error) {
 	g.dead = true
-	for _, alarms := range []map[string]*alarm{g.sessions, g.revokes} {
-		for _, a := range alarms {
+	for _, t := range g.timers {
+		for _, a := range t.all() {
 			g.stop(a)
 		}
 	}
 	for _, call := range g.calls {
-		call.answer(ConsumerAnswer{}, err)
+		call.answer(err)
 	}
 	g.calls = nil
 }

@@ -44,7 +44,7 @@ func (c *Coordinator) DescribeConsumer(ctx context.Context, id string) (Consumer
 			asked[m.Assignor]++
 		}
 	}
-	return ConsumerDescription{State: consumerState(state), Assignor: preferred(asked), Consumer: state}, nil
+	return ConsumerDescription{State: consumerState(state), Assignor: preferred(asked, c.cfg.Assignors), Consumer: state}, nil
 }
 
 // consumer is a group of the consumer group protocol as the journal has it; nil if it
@@ -97,22 +97,28 @@ func admitConsumer(state *stored.Consumer, member string, epoch int32) error {
 	switch m := state.Member(member); {
 	case m == nil:
 		return ErrUnknownMember
+	case m.Epoch != epoch && m.Classic != nil:
+		return ErrIllegalGeneration
 	case m.Epoch != epoch || epoch < 0:
 		return ErrStaleMemberEpoch
 	}
 	return nil
 }
 
-// commitConsumer writes the offsets of a member of the consumer group protocol.
+// commitConsumer writes the offsets of a member of a group of the consumer group protocol.
 func (c *Coordinator) commitConsumer(ctx context.Context, m Commit, offsets []stored.PlacedOffset) error {
 	for range decisionsMax {
-		g, err := c.lockConsumer(ctx, m.Group, false)
+		g, err := c.lockMixed(ctx, m.Group)
 		if err != nil {
 			return err
 		}
+		if m.Generation < 0 && (g.state == nil || len(g.state.Members) == 0) && !g.storing {
+			g.unlock() // It is for a group without members.
+			return errMoved
+		}
 		err = admitConsumer(g.state, m.MemberID, m.Generation)
 		expect := g.written
-		g.mu.Unlock()
+		g.unlock()
 		if err != nil || len(offsets) == 0 {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
-	"strings"
 
 	stored "github.com/wadi-io/wadi/metastore/group"
 )
@@ -48,6 +47,15 @@ type topicSizes struct {
 	partitions map[uint64]int32
 }
 
+// names are the topics' names by number.
+func (t topicSizes) names() map[uint64]string {
+	names := make(map[uint64]string, len(t.numbers))
+	for name, number := range t.numbers {
+		names[number] = name
+	}
+	return names
+}
+
 // consumerWork is a group in the course of a change: the members as they will be.
 type consumerWork struct {
 	epoch, targetEpoch int32
@@ -57,11 +65,15 @@ type consumerWork struct {
 	catalog            topicSizes
 	matches            func(regex string) []string // topics' names
 	sizeMax            int
+	assignors          []string // the first is the default
 	owners             map[stored.Place]string
+	classic            int  // of the members how many speak the classic protocol
+	modernBefore       bool // not all did before
+	replaced           bool // a static member has just come by the classic protocol in the place of one of the other
 }
 
 func newConsumerWork(before *stored.Consumer, catalog topicSizes, matches func(string) []string, sizeMax int) *consumerWork {
-	w := &consumerWork{before: before, catalog: catalog, matches: matches, sizeMax: sizeMax,
+	w := &consumerWork{before: before, catalog: catalog, matches: matches, sizeMax: sizeMax, assignors: assignors[:],
 		members: map[string]*stored.ConsumerMember{}, owners: map[stored.Place]string{}}
 	if before == nil {
 		return w
@@ -70,13 +82,17 @@ func newConsumerWork(before *stored.Consumer, catalog topicSizes, matches func(s
 	for _, m := range before.Members {
 		w.put(m)
 	}
+	w.modernBefore = w.classic < len(w.members)
 	return w
 }
 
 // put adds a member, or replaces the one with its id.
 func (w *consumerWork) put(m *stored.ConsumerMember) {
-	w.release(m.ID)
+	w.drop(m.ID)
 	w.members[m.ID] = m
+	if m.Classic != nil {
+		w.classic++
+	}
 	for _, places := range [][]stored.Place{m.Assigned, m.Revoking} {
 		for _, p := range places {
 			w.owners[p] = m.ID
@@ -99,10 +115,22 @@ func (w *consumerWork) release(id string) {
 	}
 }
 
-// remove takes a member out; the others' targets are computed with the next heartbeat.
-func (w *consumerWork) remove(id string) {
+// drop takes a member out, as if it had never been.
+func (w *consumerWork) drop(id string) {
+	m := w.members[id]
+	if m == nil {
+		return
+	}
 	w.release(id)
 	delete(w.members, id)
+	if m.Classic != nil {
+		w.classic--
+	}
+}
+
+// remove takes a member out; the others' targets are computed with the next heartbeat.
+func (w *consumerWork) remove(id string) {
+	w.drop(id)
 	w.epoch++
 }
 
@@ -117,8 +145,7 @@ func (w *consumerWork) heartbeat(r *ConsumerHeartbeat) (ConsumerAnswer, error) {
 	}
 	was := w.members[r.MemberID]
 	if m.ID != "" && m.ID != r.MemberID { // A static member comes back under another id; nobody else is concerned.
-		w.release(m.ID)
-		delete(w.members, m.ID)
+		w.drop(m.ID)
 	}
 	next := r.applied(m)
 	if m.ID == "" || next.Regex != m.Regex || next.Assignor != m.Assignor || !slices.Equal(next.Topics, m.Topics) {
@@ -143,12 +170,14 @@ func (w *consumerWork) subject(r *ConsumerHeartbeat) (*stored.ConsumerMember, er
 			return nil, ErrUnknownMember
 		case static != nil && static.ID != r.MemberID && r.Epoch != epochJoin:
 			return nil, ErrFencedInstance
-		case static != nil && static.ID != r.MemberID && static.Epoch != stored.StaticLeft:
+		case static != nil && static.ID != r.MemberID && static.Epoch != stored.StaticLeft && static.Classic == nil:
 			return nil, ErrUnreleasedInstance
 		case static != nil && static.Epoch == stored.StaticLeft && r.Epoch == epochJoin:
 			back := *static
 			back.Epoch, back.PreviousEpoch = static.PreviousEpoch, epochJoin
 			return &back, nil
+		case static != nil && static.ID != r.MemberID:
+			return static, nil // A classic member says nothing when it goes for a while.
 		}
 		m = static
 	}
@@ -203,7 +232,7 @@ func (w *consumerWork) leave(r *ConsumerHeartbeat) (ConsumerAnswer, error) {
 // applied is a member with what its heartbeat says of it.
 func (r *ConsumerHeartbeat) applied(m *stored.ConsumerMember) *stored.ConsumerMember {
 	next := *m
-	next.ID, next.Instance = r.MemberID, cmp.Or(r.Instance, m.Instance)
+	next.ID, next.Instance, next.Classic = r.MemberID, cmp.Or(r.Instance, m.Instance), nil
 	next.ClientID, next.ClientHost = r.ClientID, r.ClientHost
 	next.Rack, next.Assignor = cmp.Or(r.Rack, m.Rack), cmp.Or(r.Assignor, m.Assignor)
 	if r.RebalanceTimeout >= 0 {
@@ -276,7 +305,7 @@ func (w *consumerWork) retarget() {
 		return
 	}
 	w.targetEpoch = w.epoch
-	for i, target := range assign(preferred(asked), candidates, w.catalog.partitions) {
+	for i, target := range assign(preferred(asked, w.assignors), candidates, w.catalog.partitions) {
 		if m := w.members[ids[i]]; !slices.Equal(m.Target, target) {
 			next := *m
 			next.Target = target
@@ -285,8 +314,8 @@ func (w *consumerWork) retarget() {
 	}
 }
 
-// preferred is the assignor that most members ask for.
-func preferred(asked map[string]int) string {
+// preferred is the assignor that most members ask for; the first one if nobody asks.
+func preferred(asked map[string]int, assignors []string) string {
 	best := assignors[0]
 	for _, name := range assignors {
 		if asked[name] > asked[best] {
@@ -294,94 +323,4 @@ func preferred(asked map[string]int) string {
 		}
 	}
 	return best
-}
-
-// reconciled takes a member towards its target: first it gives up what it is to lose,
-// then it gets what nobody else has.
-func (w *consumerWork) reconciled(m *stored.ConsumerMember, r *ConsumerHeartbeat) *stored.ConsumerMember {
-	owns := func(revoking []stored.Place) bool {
-		return !r.OwnedSaid || slices.ContainsFunc(r.Owned, func(p stored.Place) bool { return contains(revoking, p) })
-	}
-	topics := w.subscribed(m)
-	target := slices.DeleteFunc(slices.Clone(m.Target), func(p stored.Place) bool { return !slices.Contains(topics, p.Topic) })
-	kept := slices.DeleteFunc(slices.Clone(m.Assigned), func(p stored.Place) bool { return !contains(target, p) })
-	lost := slices.DeleteFunc(slices.Clone(m.Assigned), func(p stored.Place) bool { return contains(target, p) })
-	if m.State == stored.MemberUnrevoked && owns(m.Revoking) {
-		if unsubscribed := slices.DeleteFunc(slices.Clone(m.Assigned), func(p stored.Place) bool { return slices.Contains(topics, p.Topic) }); len(unsubscribed) > 0 {
-			next := *m
-			next.Assigned = slices.DeleteFunc(slices.Clone(m.Assigned), func(p stored.Place) bool { return contains(unsubscribed, p) })
-			next.Revoking = sortedPlaces(slices.Concat(m.Revoking, unsubscribed))
-			return &next
-		}
-		return m
-	}
-	if m.State == stored.MemberStable && m.Epoch == w.targetEpoch && len(lost) == 0 {
-		return m
-	}
-	next := *m
-	if len(lost) > 0 && owns(lost) {
-		next.State, next.Assigned, next.Revoking = stored.MemberUnrevoked, kept, lost
-		return &next
-	}
-	next.State, next.Assigned, next.Revoking = stored.MemberStable, kept, nil
-	for _, p := range target {
-		if contains(kept, p) {
-			continue
-		}
-		if owner, owned := w.owners[p]; owned && owner != m.ID {
-			next.State = stored.MemberUnreleased
-			continue
-		}
-		next.Assigned = append(next.Assigned, p)
-	}
-	next.Assigned = sortedPlaces(next.Assigned)
-	if next.Epoch != w.targetEpoch {
-		next.Epoch, next.PreviousEpoch = w.targetEpoch, m.Epoch
-	}
-	if next.State == m.State && next.Epoch == m.Epoch && slices.Equal(next.Assigned, m.Assigned) && slices.Equal(next.Revoking, m.Revoking) {
-		return m
-	}
-	return &next
-}
-
-func sortedPlaces(places []stored.Place) []stored.Place {
-	slices.SortFunc(places, stored.Place.Compare)
-	return places
-}
-
-// change is what the journal is to be told, and the group as it is then. Nil: nothing has changed.
-func (w *consumerWork) change() (*stored.ConsumerChange, *stored.Consumer) {
-	after := &stored.Consumer{Epoch: w.epoch, TargetEpoch: w.targetEpoch, Topics: w.topics}
-	x := &stored.ConsumerChange{Epoch: w.epoch, TargetEpoch: w.targetEpoch, Topics: w.topics}
-	for _, id := range w.ids() {
-		m := w.members[id]
-		after.Members = append(after.Members, m)
-		if was := w.before.Member(id); was == nil || !sameMember(was, m) {
-			x.Put = append(x.Put, m)
-		}
-	}
-	var epoch, target int32
-	if w.before != nil {
-		epoch, target = w.before.Epoch, w.before.TargetEpoch
-		for _, m := range w.before.Members {
-			if w.members[m.ID] == nil {
-				x.Removed = append(x.Removed, m.ID)
-			}
-		}
-	}
-	if len(x.Put) == 0 && len(x.Removed) == 0 && epoch == w.epoch && target == w.targetEpoch {
-		return nil, w.before
-	}
-	return x, after
-}
-
-// sameMember compares what is stored of a member.
-func sameMember(a, b *stored.ConsumerMember) bool {
-	if a == b {
-		return true
-	}
-	return a.Epoch == b.Epoch && a.PreviousEpoch == b.PreviousEpoch && a.State == b.State && a.RebalanceTimeout == b.RebalanceTimeout &&
-		strings.Join([]string{a.Instance, a.Rack, a.ClientID, a.ClientHost, a.Regex, a.Assignor}, "\x00") ==
-			strings.Join([]string{b.Instance, b.Rack, b.ClientID, b.ClientHost, b.Regex, b.Assignor}, "\x00") &&
-		slices.Equal(a.Topics, b.Topics) && slices.Equal(a.Assigned, b.Assigned) && slices.Equal(a.Revoking, b.Revoking) && slices.Equal(a.Target, b.Target)
 }

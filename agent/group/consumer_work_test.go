@@ -48,10 +48,10 @@ func (s *consumerSim) heartbeat(id string, lost bool, change func(r *ConsumerHea
 	w := s.work()
 	a, err := w.heartbeat(r)
 	if err == nil {
-		if x, after := w.change(); x != nil {
+		if x, after := w.change(false); x != nil {
 			s.state = after
 		}
-	} else if x, _ := w.change(); x != nil {
+	} else if x, _ := w.change(false); x != nil {
 		s.t.Fatalf("%v, but %+v", err, x)
 	}
 	switch {
@@ -128,12 +128,12 @@ func TestConsumer_NoPartitionTwice(t *testing.T) {
 				if _, err := w.leave(&ConsumerHeartbeat{MemberID: id, Epoch: epochLeave}); err != nil {
 					t.Fatal(err)
 				}
-				_, s.state = w.change()
+				_, s.state = w.change(false)
 				delete(s.clients, id)
 			case n == 1 && s.state.Member(id) != nil:
 				w := s.work() // Its session expires; it has stopped using anything by then.
 				w.remove(id)
-				_, s.state = w.change()
+				_, s.state = w.change(false)
 				c.owned, c.ready = nil, nil
 			case n == 2:
 				s.catalog.partitions[1] = min(s.catalog.partitions[1]+1, 12)
@@ -171,7 +171,7 @@ func TestConsumer_StaticMemberComesBack(t *testing.T) {
 	try := func(r *ConsumerHeartbeat) (ConsumerAnswer, error) {
 		w := s.work()
 		a, err := w.heartbeat(r)
-		if _, after := w.change(); err == nil {
+		if _, after := w.change(false); err == nil {
 			s.state = after
 		}
 		return a, err

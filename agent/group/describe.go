@@ -119,12 +119,45 @@ func (c *Coordinator) Delete(ctx context.Context, ids []string) []error {
 	return outcomes
 }
 
+// lockSettled returns a group without members, locked; nil for one unknown. One whose last
+// member has just left is waited for, until that stands in the journal.
+func (c *Coordinator) lockSettled(ctx context.Context, id string) (*group, error) {
+	for range decisionsMax {
+		g, err := c.lock(ctx, id, false)
+		switch {
+		case errors.Is(err, ErrOtherProtocol):
+			other, err := c.lockMixed(ctx, id)
+			if errors.Is(err, errMoved) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			occupied := other.storing || other.state != nil && len(other.state.Members) > 0
+			if other.unlock(); occupied {
+				return nil, ErrNonEmpty
+			}
+			continue
+		case g == nil || err != nil:
+			return nil, err
+		case g.state != empty || !g.storing:
+			return g, nil
+		}
+		landed := g.whenStored()
+		g.mu.Unlock()
+		select {
+		case <-landed:
+		case <-ctx.Done():
+			return nil, refusal(ctx.Err())
+		}
+	}
+	return nil, ErrNotAvailable
+}
+
 // startDelete decides a deletion and sends it on its way. Where it returns nil, answer is told.
 func (c *Coordinator) startDelete(ctx context.Context, id string, answer chan error) error {
-	g, err := c.lock(ctx, id, false)
+	g, err := c.lockSettled(ctx, id)
 	switch {
-	case errors.Is(err, ErrOtherProtocol):
-		return ErrNonEmpty
 	case err != nil:
 		return err
 	case g == nil:
@@ -134,8 +167,6 @@ func (c *Coordinator) startDelete(ctx context.Context, id string, answer chan er
 	switch {
 	case g.state != empty:
 		return ErrNonEmpty
-	case g.storing:
-		return ErrNotAvailable // Its last member has just left; the client tries again.
 	case g.written == 0:
 		g.die(ErrUnknownMember)
 		c.forget(g)

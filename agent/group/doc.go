@@ -15,7 +15,9 @@
 //   - By the consumer group protocol: what a member may use is answered once it stands,
 //     and a partition is given to a member only when nobody else has it or is still to
 //     give it up. What is asked of a group while its change is on the way is the next change.
-//   - A group has members of one protocol; an empty one may go over to the other.
+//   - A group is of one protocol. It goes over to the consumer group protocol with its members, and
+//     back, in one effect; in a group of that protocol a classic member's generation is its epoch, and
+//     it is told to join again whenever something has changed for it.
 //   - A commit is answered when it stands, under the generation it was admitted under.
 //   - One append is in flight, for all groups journals together; what comes meanwhile
 //     goes into the next, which begins no sooner than Config.AppendEvery after it.
@@ -27,8 +29,10 @@
 // find it with the next coordinator by heartbeat or sync.
 //
 // Behaviour and errors are those of Apache Kafka 4.2's GroupMetadataManager and ClassicGroup;
-// of the consumer group protocol those of its CurrentAssignmentBuilder.
+// of the consumer group protocol those of its CurrentAssignmentBuilder. Racks are not looked at by
+// its uniform and range assignors, nor by ours.
 //
 // Start reading at coordinator.go, then join.go, rebalance.go, sync.go, offsets.go, committer.go;
-// for the consumer group protocol at consumer.go, consumer_work.go, assignor.go.
+// for the consumer group protocol at consumer.go, consumer_work.go, assignor.go,
+// and for groups that go over at migration.go and consumer_classic.go.
 package group

@@ -29,6 +29,8 @@ var (
 	ErrInvalidRegex        = errors.New("the subscription is not a regular expression")
 	ErrUnsupportedAssignor = errors.New("there is no such assignor")
 	ErrOtherProtocol       = errors.New("the group's members use the other protocol")
+	// errMoved: the group has gone over to the other protocol meanwhile; look it up anew.
+	errMoved = errors.New("the group has gone over to the other protocol")
 	// ErrNotCoordinator: another coordinator has the group, or this one's term ends.
 	ErrNotCoordinator = errors.New("not the group's coordinator")
 	// ErrNotAvailable: try again; what was asked for may have been done.

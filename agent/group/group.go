@@ -54,7 +54,8 @@ type group struct {
 	syncAlarm      alarm
 	storing        bool // a generation is on its way into the journal
 	storeNext      []func()
-	leaderSyncedAt int32 // the generation whose assignments are on their way
+	stored         []chan struct{} // closed once nothing is on its way
+	leaderSyncedAt int32           // the generation whose assignments are on their way
 }
 
 func newGroup(c *Coordinator, id string, journal int) *group {
@@ -81,7 +82,10 @@ func (g *group) restore(s *stored.Generation) {
 		g.state, g.before = stable, completing
 	}
 	g.subscribed = g.subscriptions()
-	if len(g.order) > g.c.cfg.GroupSizeMax {
+	if len(g.order) > 0 && g.leader == "" {
+		g.leader = g.order[0].id
+		g.prepare("the group has come back from the consumer group protocol")
+	} else if len(g.order) > g.c.cfg.GroupSizeMax {
 		g.prepare("the restored group is over group.max.size")
 	}
 }
@@ -293,6 +297,9 @@ func (g *group) store(s *stored.Generation, done func(err error)) {
 			g.storeNext = g.storeNext[1:]
 			next()
 		}
+		if !g.storing {
+			g.tellStored()
+		}
 	}
 	g.storing = true
 	err := g.c.committer.submit(&job{
@@ -310,10 +317,25 @@ func (g *group) store(s *stored.Generation, done func(err error)) {
 	}
 }
 
+// whenStored returns what is closed once nothing of the group is on its way into the journal.
+func (g *group) whenStored() <-chan struct{} {
+	ch := make(chan struct{})
+	g.stored = append(g.stored, ch)
+	return ch
+}
+
+func (g *group) tellStored() {
+	for _, ch := range g.stored {
+		close(ch)
+	}
+	g.stored = nil
+}
+
 // die answers all that waits with err, and forgets the group. The caller takes it out
 // of the map.
 func (g *group) die(err error) {
 	g.dead = true
+	g.tellStored()
 	g.stop(&g.joinAlarm)
 	g.stop(&g.syncAlarm)
 	for _, a := range g.pending {

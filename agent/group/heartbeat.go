@@ -1,6 +1,9 @@
 package group
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Identity is a member as it speaks for itself.
 type Identity struct {
@@ -15,8 +18,19 @@ func (c *Coordinator) Heartbeat(ctx context.Context, i Identity) error {
 	if i.Group == "" {
 		return ErrInvalidGroupID
 	}
+	for range decisionsMax {
+		if err := c.heartbeat(ctx, i); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+	return ErrNotAvailable
+}
+
+func (c *Coordinator) heartbeat(ctx context.Context, i Identity) error {
 	g, err := c.lock(ctx, i.Group, false)
 	switch {
+	case errors.Is(err, ErrOtherProtocol):
+		return c.heartbeatConsumer(ctx, i)
 	case err != nil:
 		return err
 	case g == nil:
@@ -47,8 +61,20 @@ func (c *Coordinator) Leave(ctx context.Context, id string, leavers []Leaver) ([
 	if id == "" {
 		return nil, ErrInvalidGroupID
 	}
+	for range decisionsMax {
+		if outcomes, err := c.leave(ctx, id, leavers); !errors.Is(err, errMoved) {
+			return outcomes, err
+		}
+	}
+	return nil, ErrNotAvailable
+}
+
+func (c *Coordinator) leave(ctx context.Context, id string, leavers []Leaver) ([]error, error) {
 	outcomes := make([]error, len(leavers))
 	g, err := c.lock(ctx, id, false)
+	if errors.Is(err, ErrOtherProtocol) {
+		return c.leaveConsumer(ctx, id, leavers)
+	}
 	if err != nil {
 		return nil, err
 	}

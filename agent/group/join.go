@@ -57,10 +57,19 @@ func (c *Coordinator) Join(ctx context.Context, j Join) Joined {
 		return refusedJoin(j.MemberID, ErrInvalidSession)
 	}
 	j.RebalanceTimeout = max(j.RebalanceTimeout, 0)
+	for range decisionsMax {
+		if joined := c.join(ctx, j); !errors.Is(joined.Err, errMoved) {
+			return joined
+		}
+	}
+	return refusedJoin(j.MemberID, ErrNotAvailable)
+}
+
+func (c *Coordinator) join(ctx context.Context, j Join) Joined {
 	g, err := c.lock(ctx, j.Group, j.MemberID == "")
 	switch {
 	case errors.Is(err, ErrOtherProtocol):
-		return refusedJoin(j.MemberID, ErrInconsistentProtocol)
+		return c.joinConsumer(ctx, j)
 	case err != nil:
 		return refusedJoin(j.MemberID, err)
 	case g == nil:

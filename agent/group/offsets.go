@@ -33,7 +33,10 @@ func (c *Coordinator) Commit(ctx context.Context, m Commit) error {
 		g, err := c.lock(ctx, m.Group, m.Generation < 0)
 		switch {
 		case errors.Is(err, ErrOtherProtocol):
-			return c.commitConsumer(ctx, m, offsets)
+			if err := c.commitConsumer(ctx, m, offsets); !errors.Is(err, errMoved) {
+				return err
+			}
+			continue
 		case err != nil:
 			return err
 		case g == nil:

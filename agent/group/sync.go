@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 )
 
 // Sync is a SyncGroup.
@@ -29,8 +30,19 @@ func (c *Coordinator) Sync(ctx context.Context, s Sync) Synced {
 	if s.Group == "" {
 		return Synced{Err: ErrInvalidGroupID}
 	}
+	for range decisionsMax {
+		if synced := c.sync(ctx, s); !errors.Is(synced.Err, errMoved) {
+			return synced
+		}
+	}
+	return Synced{Err: ErrNotAvailable}
+}
+
+func (c *Coordinator) sync(ctx context.Context, s Sync) Synced {
 	g, err := c.lock(ctx, s.Group, false)
 	switch {
+	case errors.Is(err, ErrOtherProtocol):
+		return c.syncConsumer(ctx, s)
 	case err != nil:
 		return Synced{Err: err}
 	case g == nil:

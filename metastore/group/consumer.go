@@ -299,6 +299,19 @@ func (c *Consumer) Member(id string) *ConsumerMember {
 	return c.Members[i]
 }
 
+// Static returns the member with a group.instance.id, or nil.
+func (c *Consumer) Static(instance string) *ConsumerMember {
+	if c == nil {
+		return nil
+	}
+	for _, m := range c.Members {
+		if m.Instance == instance {
+			return m
+		}
+	}
+	return nil
+}
+
 // Consumer returns a group of the consumer group protocol; nil for one that is unknown
 // or of the classic protocol. What it returns is immutable.
 func (s *State) Consumer(id string) *Consumer {

@@ -1,5 +1,3 @@
-//go:build consumer
-
 package clients
 
 import (

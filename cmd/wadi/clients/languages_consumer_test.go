@@ -1,4 +1,4 @@
-//go:build languages && consumer
+//go:build languages
 
 package clients
 
