@@ -24,7 +24,7 @@ type job struct {
 type committer struct {
 	writer   Writer
 	follower Follower
-	every    time.Duration
+	budget   pace
 	wake     chan struct{}
 	mu       struct {
 		sync.Mutex
@@ -33,8 +33,8 @@ type committer struct {
 	}
 }
 
-func newCommitter(w Writer, f Follower, every time.Duration) *committer {
-	return &committer{writer: w, follower: f, every: every, wake: make(chan struct{}, 1)}
+func newCommitter(w Writer, f Follower, p pace) *committer {
+	return &committer{writer: w, follower: f, budget: p, wake: make(chan struct{}, 1)}
 }
 
 // submit queues a job; after an error done is not called. Jobs of one journal land in
@@ -63,10 +63,24 @@ func (c *committer) wakeUp() {
 // effectsBytesMax bounds the effects of one entry, in bytes.
 const effectsBytesMax = metastore.EntryBytesMax - metastore.HeaderBytesMax
 
+// pace is a budget of appends: one each every, and a burst of those that were spared.
+type pace struct {
+	every time.Duration
+	burst int
+	spent time.Time // the budget is spent up to then
+}
+
+// wait says how long the next append is to wait, and spends its part of the budget.
+func (p *pace) wait(now time.Time) time.Duration {
+	if spared := now.Add(-time.Duration(p.burst) * p.every); p.spent.Before(spared) {
+		p.spent = spared
+	}
+	p.spent = p.spent.Add(p.every)
+	return max(p.spent.Sub(now), 0)
+}
+
 // run appends until ctx ends, or the term does.
 func (c *committer) run(ctx context.Context) error {
-	pace := time.NewTimer(0)
-	defer pace.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,9 +92,8 @@ func (c *committer) run(ctx context.Context) error {
 		case <-ctx.Done():
 			c.close(fmt.Errorf("%w: %w", ErrNotCoordinator, context.Canceled))
 			return nil
-		case <-pace.C:
+		case <-time.After(c.budget.wait(time.Now())):
 		}
-		pace.Reset(c.every)
 		if err := c.flush(ctx); err != nil {
 			c.close(err)
 			return err

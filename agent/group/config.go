@@ -27,7 +27,8 @@ type Config struct {
 	Downgrades            bool          // and back, once its members are all classic again
 	Retention             time.Duration // offsets.retention.minutes
 	SweepEvery            time.Duration // offsets.retention.check.interval.ms
-	AppendEvery           time.Duration // the least time from one append to the next
+	AppendEvery           time.Duration // from one append to the next, but for a burst
+	AppendBurst           int           // appends that may begin at once, after as many have been spared
 	GroupsMax             int           // held in memory
 	MemberBytesMax        int64         // of the protocols of all members, in memory
 }
@@ -50,6 +51,7 @@ func DefaultConfig(journals int) Config {
 		Retention:             7 * 24 * time.Hour,
 		SweepEvery:            10 * time.Minute,
 		AppendEvery:           20 * time.Millisecond,
+		AppendBurst:           50,
 		GroupsMax:             200_000,
 		MemberBytesMax:        512 << 20,
 	}
@@ -70,7 +72,7 @@ func (c Config) Validate() error {
 		return errors.New("a session of the consumer group protocol is longer than the interval of its heartbeats")
 	case len(c.Assignors) == 0 || slices.ContainsFunc(c.Assignors, func(name string) bool { return !slices.Contains(assignors[:], name) }):
 		return fmt.Errorf("assignors %q: there are uniform and range", c.Assignors)
-	case c.GroupSizeMax < 1 || c.ConsumerSizeMax < 1 || c.GroupsMax < 1 || c.MemberBytesMax < 1:
+	case c.GroupSizeMax < 1 || c.ConsumerSizeMax < 1 || c.GroupsMax < 1 || c.MemberBytesMax < 1 || c.AppendBurst < 1:
 		return errors.New("a limit of groups is below 1")
 	}
 	return nil

@@ -70,7 +70,7 @@ func TestConsumer_TwoCoordinators(t *testing.T) {
 // TestConsumer_ManyAtOnce: what is asked of a group while a change is on its way is one change.
 func TestConsumer_ManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newCluster(t).start(nil)
+		a := newCluster(t).start(func(cfg *Config, _ *Deps) { cfg.AppendBurst = 1 })
 		consumerTopic(a, 100)
 		before := a.counting.Statements()
 		answers := make(chan error)

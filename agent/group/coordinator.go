@@ -34,7 +34,7 @@ func New(cfg Config, deps Deps) (*Coordinator, error) {
 		return nil, err
 	}
 	c := &Coordinator{cfg: cfg, deps: deps, loaded: make(chan struct{}), gone: make(chan struct{}),
-		committer: newCommitter(deps.Writer, deps.Follower, cfg.AppendEvery)}
+		committer: newCommitter(deps.Writer, deps.Follower, pace{every: cfg.AppendEvery, burst: cfg.AppendBurst})}
 	c.mu.groups, c.mu.consumers = map[string]*group{}, map[string]*consumerGroup{}
 	return c, nil
 }

@@ -20,7 +20,7 @@
 //     it is told to join again whenever something has changed for it.
 //   - A commit is answered when it stands, under the generation it was admitted under.
 //   - One append is in flight, for all groups journals together; what comes meanwhile
-//     goes into the next, which begins no sooner than Config.AppendEvery after it.
+//     goes into the next. There is one each Config.AppendEvery, and a burst of those that were spared.
 //   - A group's lock is never held while something is waited for.
 //
 // On failure: when the term ends all that waits is answered NOT_COORDINATOR. The next
