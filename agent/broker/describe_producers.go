@@ -9,14 +9,14 @@ import (
 	"github.com/wadi-io/wadi/wire"
 )
 
-// DescribeProducers, version 0 (KIP-664): the idempotent producers that partitions know.
+// DescribeProducers, version 0 (KIP-664): the idempotent and transactional producers that partitions know.
 //
 // Answered from replicas that were brought up to date after the request came.
 //
 // What differs from Apache Kafka: any agent answers for any partition; the last
 // timestamp is that of the entry that changed the producer last, a fence included, not the
-// records'; a partition tells at most activeProducersMax of them; there are no
-// transactions yet, so no coordinator epoch and no open offset (both −1).
+// records'; a partition tells at most activeProducersMax of them. One of which only markers
+// stand has epoch and sequence −1; Kafka tells the marker's epoch.
 
 // activeProducersMax bounds the producers that are told of one partition.
 const activeProducersMax = 10_000
@@ -76,7 +76,10 @@ func (b *Broker) describeProducers(topic string, index int32, err error) kmsg.De
 		producer := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 		producer.ProducerID, producer.ProducerEpoch = a.ID, int32(a.State.Epoch)
 		producer.LastSequence, producer.LastTimestamp = a.State.Last, a.Touched
-		producer.CoordinatorEpoch, producer.CurrentTxnStartOffset = -1, -1
+		if !a.State.Known {
+			producer.ProducerEpoch, producer.LastSequence = -1, -1
+		}
+		producer.CoordinatorEpoch, producer.CurrentTxnStartOffset = a.Transactions.CoordinatorEpoch, a.Transactions.FirstOffset
 		out.ActiveProducers = append(out.ActiveProducers, producer)
 	}
 	return out

@@ -13,7 +13,8 @@ import (
 
 // OffsetFetch, versions 1–10 (null for all topics from 2 on, require_stable from 7, several
 // groups from 8, topics by id from 10): what groups have committed. A group or a partition
-// without a commit is offset −1 without an error.
+// without a commit is offset −1 without an error. Who requires stable offsets gets
+// UNSTABLE_OFFSET_COMMIT for a partition that a transaction is to commit one for.
 //
 // Differs from Apache Kafka: an offset that was committed for a topic since deleted is
 // gone at once, also if another topic has its name.
@@ -31,7 +32,7 @@ func (b *Broker) handleOffsetFetch(ctx context.Context, r *wire.Request) wire.An
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version >= offsetFetchGroupsVersionMin {
 		for i := range req.Groups {
-			resp.Groups = append(resp.Groups, b.fetchOffsets(ctx, &req.Groups[i], req.Version))
+			resp.Groups = append(resp.Groups, b.fetchOffsets(ctx, &req.Groups[i], req.Version, req.RequireStable))
 		}
 		return wire.Answer{Message: resp}
 	}
@@ -43,7 +44,7 @@ func (b *Broker) handleOffsetFetch(ctx context.Context, r *wire.Request) wire.An
 	for i := range req.Topics {
 		g.Topics[i].Topic, g.Topics[i].Partitions = req.Topics[i].Topic, req.Topics[i].Partitions
 	}
-	found := b.fetchOffsets(ctx, &g, req.Version)
+	found := b.fetchOffsets(ctx, &g, req.Version, req.RequireStable)
 	resp.ErrorCode = found.ErrorCode
 	for _, t := range found.Topics {
 		out := kmsg.NewOffsetFetchResponseTopic()
@@ -59,7 +60,7 @@ func (b *Broker) handleOffsetFetch(ctx context.Context, r *wire.Request) wire.An
 }
 
 // fetchOffsets answers for one group.
-func (b *Broker) fetchOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16) kmsg.OffsetFetchResponseGroup {
+func (b *Broker) fetchOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16, stable bool) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
 	var err error
@@ -70,9 +71,9 @@ func (b *Broker) fetchOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestG
 		}
 	}
 	if req.Topics == nil {
-		resp.Topics, err = b.fetchAllOffsets(ctx, req.Group)
+		resp.Topics, err = b.fetchAllOffsets(ctx, req.Group, stable)
 	} else {
-		resp.Topics, err = b.fetchAskedOffsets(ctx, req, version)
+		resp.Topics, err = b.fetchAskedOffsets(ctx, req, version, stable)
 	}
 	if err == nil {
 		return resp
@@ -103,7 +104,7 @@ func offsetAnswer(partition int32, o stored.Offset, code int16) kmsg.OffsetFetch
 	return out
 }
 
-func (b *Broker) fetchAskedOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
+func (b *Broker) fetchAskedOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16, stable bool) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
 	topics := make([]*catalog.Topic, len(req.Topics))
 	b.viewCatalog(func(s *catalog.State) {
 		for i := range req.Topics {
@@ -123,9 +124,12 @@ func (b *Broker) fetchAskedOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 				code = wire.CodeUnknownTopicID
 			}
 			for _, p := range in.Partitions {
-				o := noOffset
+				o, code := noOffset, code
 				if topic != nil {
-					if found, ok := s.Offset(req.Group, stored.Place{Topic: topic.Number, Partition: p}); ok {
+					place := stored.Place{Topic: topic.Number, Partition: p}
+					if stable && s.Unstable(req.Group, place) {
+						code = wire.CodeUnstableOffsetCommit
+					} else if found, ok := s.Offset(req.Group, place); ok {
 						o = found
 					}
 				}
@@ -141,9 +145,15 @@ func (b *Broker) fetchAskedOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 	return append(known, unknown...), err
 }
 
-func (b *Broker) fetchAllOffsets(ctx context.Context, group string) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
+func (b *Broker) fetchAllOffsets(ctx context.Context, group string, stable bool) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
 	var offsets []stored.PlacedOffset
-	if err := b.deps.Groups.Read(ctx, group, func(s *stored.State) { offsets = s.Offsets(group) }); err != nil {
+	var unstable []stored.Place
+	err := b.deps.Groups.Read(ctx, group, func(s *stored.State) {
+		if offsets = s.Offsets(group); stable {
+			unstable = s.UnstablePlaces(group)
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	var topics []kmsg.OffsetFetchResponseGroupTopic
@@ -160,7 +170,11 @@ func (b *Broker) fetchAllOffsets(ctx context.Context, group string) ([]kmsg.Offs
 				topics, number = append(topics, out), topic.Number
 			}
 			last := &topics[len(topics)-1]
-			last.Partitions = append(last.Partitions, offsetAnswer(o.Partition, o.Offset, wire.CodeNone))
+			answer := offsetAnswer(o.Partition, o.Offset, wire.CodeNone)
+			if _, found := slices.BinarySearchFunc(unstable, o.Place, stored.Place.Compare); found {
+				answer = offsetAnswer(o.Partition, noOffset, wire.CodeUnstableOffsetCommit)
+			}
+			last.Partitions = append(last.Partitions, answer)
 		}
 	})
 	return slices.Clip(topics), nil

@@ -130,6 +130,19 @@ func (r *Response) take(s *span, size int, base int64, asIs bool) {
 	s.each(size, func(b []byte) { r.pieces = append(r.pieces, b) })
 }
 
+// controlsBytes is the size of the arrays that control batches are written to.
+const controlsBytes = 16 * batch.ControlSize
+
+// control returns a marker's control batch, which lives as long as the response.
+func (r *Response) control(e shard.Extent) []byte {
+	if cap(r.controls)-len(r.controls) < batch.ControlSize {
+		r.controls = make([]byte, 0, controlsBytes) // pieces keep the full one
+	}
+	n := len(r.controls)
+	r.controls = e.AppendControl(r.controls)
+	return r.controls[n:len(r.controls):len(r.controls)]
+}
+
 // basesBytes is the size of the arrays that base offsets are written to.
 const basesBytes = 512 * baseOffsetBytes
 

@@ -13,8 +13,9 @@
 // Invariants:
 //   - Record bytes are never copied: what goes to the socket are slices of the cache's
 //     blocks, held by pins until Response.Release. Only the 8 bytes of a batch's
-//     base offset are written anew.
-//   - The plan of a partition comes from one version of its shard, and no answer
+//     base offset are written anew, and control batches, which are made of their markers.
+//   - The plan of a partition, its last stable offset and its aborted transactions come from
+//     one version of its shard (I7), and no answer
 //     comes from a version lower than one that has answered before.
 //   - "Offset out of range" beyond the high watermark, and "unknown partition", are said
 //     only by a replica that was refreshed after the request came (I2, FAULTS: fetch).

@@ -17,6 +17,7 @@ const (
 	topicBytesMax     = 16 + 5 + 5 + 1
 	partitionBytesMax = 4 + 2 + 8 + 8 + 8 + 4 + 4 + 5 + 1 + divergingBytes
 	divergingBytes    = 2 + 4 + 8 + 1
+	abortedBytesMax   = 8 + 8 + 1
 )
 
 // Encode returns the body of a Fetch response, versions 4 to 18, as slices to be
@@ -29,7 +30,7 @@ func (r *Response) Encode(version int16, code func(error) int16) [][]byte {
 	w := writer{flexible: version >= versionFlexible}
 	size := answerBytesMax
 	for i := range r.Partitions {
-		size += topicBytesMax + partitionBytesMax + len(r.Partitions[i].Topic.Name)
+		size += topicBytesMax + partitionBytesMax + len(r.Partitions[i].Topic.Name) + abortedBytesMax*len(r.Partitions[i].Aborted)
 	}
 	if cap(r.frame) < size {
 		r.frame = make([]byte, 0, size)
@@ -142,9 +143,14 @@ func (w *writer) partition(version int16, p *Partition, code int16) {
 	if version >= versionLogStart {
 		w.int64(p.LogStart)
 	}
-	// Aborted transactions: none yet; null where the reader did not ask, as in Apache Kafka.
+	// Null where the reader did not ask, as in Apache Kafka.
 	if p.ReadCommitted || p.Err != nil {
-		w.array(0)
+		w.array(len(p.Aborted))
+		for _, a := range p.Aborted {
+			w.int64(a.ProducerID)
+			w.int64(a.FirstOffset)
+			w.tags(0)
+		}
 	} else {
 		w.null()
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/wadi-io/wadi/metastore/shard"
 )
 
 func TestEncode_IsWhatKmsgDecodes(t *testing.T) {
@@ -13,7 +15,8 @@ func TestEncode_IsWhatKmsgDecodes(t *testing.T) {
 		Partitions: []Partition{
 			{Key: Key{Topic{"a", [16]byte{1}}, 0}, HighWatermark: 9, LastStable: 8, LogStart: 2, Bytes: 12, firstPiece: 0, pieces: 2},
 			{Key: Key{Topic{"a", [16]byte{1}}, 3}, HighWatermark: -1, LastStable: -1, LogStart: -1, Err: ErrOffsetOutOfRange},
-			{Key: Key{Topic{"b", [16]byte{2}}, 1}, HighWatermark: 1 << 40, LastStable: 5, LogStart: 5, ReadCommitted: true, Preferred: 4},
+			{Key: Key{Topic{"b", [16]byte{2}}, 1}, HighWatermark: 1 << 40, LastStable: 5, LogStart: 5, ReadCommitted: true, Preferred: 4,
+				Aborted: []shard.AbortedTransaction{{ProducerID: 4711, FirstOffset: 3, LastOffset: 9}, {ProducerID: 1 << 40, FirstOffset: 0, LastOffset: 10}}},
 			{Key: Key{Topic{"a", [16]byte{1}}, 4}, HighWatermark: 3, LastStable: 3, Diverging: true, DivergingEnd: 3},
 			{Key: Key{Topic{"a", [16]byte{1}}, 5}, HighWatermark: 3, LastStable: 3, Bytes: 5, firstPiece: 2, pieces: 1},
 		},
@@ -50,8 +53,8 @@ func TestEncode_IsWhatKmsgDecodes(t *testing.T) {
 		if p := m.Topics[1].Partitions[0]; version >= 11 && p.PreferredReadReplica != 4 {
 			t.Errorf("version %d: preferred replica %d", version, p.PreferredReadReplica)
 		}
-		if p := m.Topics[1].Partitions[0]; p.AbortedTransactions == nil {
-			t.Errorf("version %d: read_committed without a list of aborted transactions", version)
+		if p := m.Topics[1].Partitions[0]; len(p.AbortedTransactions) != 2 || p.AbortedTransactions[0].ProducerID != 4711 || p.AbortedTransactions[0].FirstOffset != 3 {
+			t.Errorf("version %d: aborted transactions %+v", version, p.AbortedTransactions)
 		}
 		if p := m.Topics[2].Partitions[0]; version >= 12 && (p.DivergingEpoch.Epoch != 0 || p.DivergingEpoch.EndOffset != 3) {
 			t.Errorf("version %d: diverging epoch %+v", version, p.DivergingEpoch)

@@ -86,10 +86,13 @@ type Partition struct {
 	LastStable    int64
 	LogStart      int64
 	ReadCommitted bool
-	Diverging     bool  // the reader's last epoch ended at DivergingEnd, before its offset
-	DivergingEnd  int64 // an offset
-	Preferred     int32 // node id of the agent to read it from; 0: this one
-	Bytes         int   // of its records
+	// Aborted are the transactions whose records among those answered a reader that is
+	// ReadCommitted must skip, by the offset of their markers.
+	Aborted      []shard.AbortedTransaction
+	Diverging    bool  // the reader's last epoch ended at DivergingEnd, before its offset
+	DivergingEnd int64 // an offset
+	Preferred    int32 // node id of the agent to read it from; 0: this one
+	Bytes        int   // of its records
 
 	firstPiece, pieces int // of Response.pieces
 }
@@ -101,11 +104,12 @@ type Response struct {
 	Partitions []Partition
 	Bytes      int // of all records
 
-	pins   []*cache.Pinned
-	pieces [][]byte // records and base offsets, in the order of the partitions
-	bases  []byte
-	frame  []byte   // what Encode puts between the records
-	out    [][]byte // what Encode returned
+	pins     []*cache.Pinned
+	pieces   [][]byte // records and base offsets, in the order of the partitions
+	bases    []byte
+	controls []byte   // control batches
+	frame    []byte   // what Encode puts between the records
+	out      [][]byte // what Encode returned
 }
 
 // Release lets go of the blocks. The response must not be used after it.

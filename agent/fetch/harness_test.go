@@ -216,10 +216,15 @@ func (w *world) flush(through bool, batches ...produced) segment.ID {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		perShard[place.Shard] = append(perShard[place.Shard], shard.FlushBatch{
+		named := shard.FlushBatch{
 			Partition: place.ID, Position: int64(len(body)), Length: int64(len(b.bytes)),
 			Offsets: h.LastOffsetDelta + 1, MaxTimestamp: h.MaxTimestamp, ProducerID: -1,
-		})
+		}
+		if h.Transactional() { // a producer's transactions have its epochs for numbers
+			named.ProducerID, named.Epoch, named.BaseSequence = h.ProducerID, h.ProducerEpoch, h.BaseSequence
+			named.Transaction = uint64(h.ProducerEpoch) + 1
+		}
+		perShard[place.Shard] = append(perShard[place.Shard], named)
 		body = append(body, b.bytes...)
 	}
 	body = append(body, "foot"...)

@@ -18,8 +18,9 @@ type reading struct {
 	bytesMax int
 	minBytes int64
 	parts    []part
-	extents  []shard.Extent // planned ones of all parts
-	found    int            // parts whose partition was resolved
+	extents  []shard.Extent             // planned ones of all parts
+	aborted  []shard.AbortedTransaction // those that a reader of them must know of
+	found    int                        // parts whose partition was resolved
 }
 
 // part is one partition of a reading.
@@ -29,12 +30,14 @@ type part struct {
 	// fixed says that the partition was not resolved: looking again changes nothing.
 	fixed bool
 	// doubt says that the replica must be refreshed before this may be said.
-	doubt                          bool
-	preferred                      int32 // node id of the agent to read it from; 0: this one
-	diverging                      bool
-	logStart, highWatermark, upper int64 // upper is where this reader's view ends
-	first, planned                 int   // of reading.extents
-	bytes                          int64 // estimate of what the plan comes to
+	doubt     bool
+	preferred int32 // node id of the agent to read it from; 0: this one
+	diverging bool
+	// lastStable is told to every reader; upper is where this one's view ends.
+	logStart, highWatermark, lastStable, upper int64
+	first, planned                             int   // of reading.extents
+	abortedFrom, abortedTo                     int   // of reading.aborted
+	bytes                                      int64 // estimate of what the plan comes to
 }
 
 func (f *Fetcher) newReading(req *Request, asks []Ask) *reading {
@@ -154,7 +157,7 @@ func (f *Fetcher) refresh(ctx context.Context, journals []metastore.JournalID) e
 // look plans all partitions in the order of the request. fresh tells which shards
 // have been refreshed, so that nothing of theirs is in doubt; nil: none.
 func (rd *reading) look(fresh []bool) {
-	rd.extents = rd.extents[:0]
+	rd.extents, rd.aborted = rd.extents[:0], rd.aborted[:0]
 	left := rd.bytesMax
 	nothing := true // no partition had anything yet: the first batch goes along however large
 	for i := range rd.parts {
@@ -179,6 +182,7 @@ func (rd *reading) look(fresh []bool) {
 func (rd *reading) lookAt(p *part, ask *Ask, bytesMax int, fresh bool) {
 	p.err, p.doubt, p.diverging = nil, false, false
 	p.first, p.planned, p.bytes = len(rd.extents), 0, 0
+	p.abortedFrom, p.abortedTo = len(rd.aborted), len(rd.aborted)
 	if p.err = epochError(ask.CurrentEpoch); p.err != nil {
 		return
 	}
@@ -187,7 +191,7 @@ func (rd *reading) lookAt(p *part, ask *Ask, bytesMax int, fresh bool) {
 		if !ok {
 			return ErrUnknownPartition, true
 		}
-		p.logStart, p.highWatermark, p.upper = logStart, highWatermark, highWatermark
+		p.logStart, p.highWatermark, p.lastStable, p.upper = logStart, highWatermark, lastStable, highWatermark
 		if rd.req.ReadCommitted {
 			p.upper = lastStable
 		}
@@ -206,6 +210,14 @@ func (rd *reading) lookAt(p *part, ask *Ask, bytesMax int, fresh bool) {
 		}
 		if bytesMax > 0 && ask.Offset < p.upper && p.preferred == 0 {
 			rd.extents = s.Plan(p.place.ID, ask.Offset, bytesMax, rd.extents)
+			for n := len(rd.extents); n > p.first && rd.extents[n-1].BaseOffset >= p.upper; n-- {
+				rd.extents = rd.extents[:n-1]
+			}
+			if n := len(rd.extents); rd.req.ReadCommitted && n > p.first {
+				// Of the same version as the last stable offset and the extents: never torn (GUARDS 17).
+				rd.aborted = s.Aborted(p.place.ID, ask.Offset, min(p.upper, rd.extents[n-1].End()), rd.aborted)
+				p.abortedTo = len(rd.aborted)
+			}
 		}
 		return nil, false
 	})
@@ -228,7 +240,7 @@ func coming(e shard.Extent, offset, upper int64) int64 {
 	case to <= from:
 		return 0
 	case to-from == int64(e.Records):
-		return e.Length
+		return e.Bytes()
 	}
 	return max(1, int64(float64(e.Length)*float64(to-from)/float64(e.Records)))
 }

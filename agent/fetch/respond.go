@@ -70,6 +70,17 @@ func (rd *reading) fill(r *Response, out *Partition, i int, loads []loaded, left
 		var n int
 		var full bool
 		first := nothing && out.Bytes == 0
+		if e := rd.extents[p.first+k]; e.IsMarker() {
+			if e.BaseOffset >= p.upper {
+				break
+			}
+			if !first && out.Bytes+int(e.Bytes()) > bytesMax {
+				break
+			}
+			r.pieces = append(r.pieces, r.control(e))
+			out.Bytes += int(e.Bytes())
+			continue
+		}
 		before := len(r.pieces)
 		n, full, err = r.cut(l.pinned.Slices, rd.extents[p.first+k], ask.Offset, p.upper, bytesMax-out.Bytes, rd.f.cfg.BatchBytesMax, first)
 		if len(r.pieces) > before {
@@ -86,7 +97,8 @@ func (rd *reading) fill(r *Response, out *Partition, i int, loads []loaded, left
 	if err != nil && out.Bytes == 0 {
 		return err
 	}
-	out.HighWatermark, out.LastStable, out.LogStart = p.highWatermark, p.upper, p.logStart
+	out.HighWatermark, out.LastStable, out.LogStart = p.highWatermark, p.lastStable, p.logStart
+	out.Aborted = rd.aborted[p.abortedFrom:p.abortedTo]
 	out.Preferred = p.preferred
 	if p.diverging {
 		out.Diverging, out.DivergingEnd = true, p.highWatermark
@@ -98,7 +110,12 @@ func (rd *reading) fill(r *Response, out *Partition, i int, loads []loaded, left
 // for the first one only, holding nothing, so that readers never wait for each other.
 func (rd *reading) load(ctx context.Context) []loaded {
 	loads := make([]loaded, len(rd.extents))
-	read := func(i int) { loads[i].pinned, loads[i].err = rd.f.read(ctx, rd.extents[i], true) }
+	read := func(i int) {
+		if rd.extents[i].IsMarker() {
+			return // it has no bytes to load
+		}
+		loads[i].pinned, loads[i].err = rd.f.read(ctx, rd.extents[i], true)
+	}
 	if workers := min(len(loads), rd.f.cfg.LoadsMax); workers > 1 {
 		var next atomic.Int64
 		var wg sync.WaitGroup
@@ -186,7 +203,9 @@ func (rd *reading) readAhead(r *Response) {
 			ahead = s.Plan(p.place.ID, last.End(), bytes, ahead)
 		})
 		for _, e := range ahead {
-			rd.f.deps.Blocks.prefetch(e, int64(bytes))
+			if !e.IsMarker() {
+				rd.f.deps.Blocks.prefetch(e, int64(bytes))
+			}
 		}
 		rd.f.counts.readAhead.Add(uint64(len(ahead)))
 	}

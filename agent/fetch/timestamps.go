@@ -72,14 +72,15 @@ func (f *Fetcher) latestPlanned(ctx context.Context, p Place) Offset {
 	// The record lies below the log start, or its batch promised more than its records
 	// hold. Then the best of the other extents may be later.
 	var other shard.Extent
+	another := false
 	err = f.viewLog(p, func(s *shard.State, logStart int64) {
 		for _, o := range s.Plan(p.ID, logStart, math.MaxInt, nil) {
-			if o.BaseOffset != e.BaseOffset && (other.Length == 0 || o.MaxTimestamp > other.MaxTimestamp) {
-				other = o
+			if o.BaseOffset != e.BaseOffset && (!another || o.MaxTimestamp > other.MaxTimestamp) {
+				other, another = o, true
 			}
 		}
 	})
-	if err != nil || other.Length == 0 || other.MaxTimestamp <= found.Timestamp {
+	if err != nil || !another || other.MaxTimestamp <= found.Timestamp {
 		return found
 	}
 	best := f.latestIn(ctx, other, from)
@@ -106,6 +107,12 @@ func (f *Fetcher) latestIn(ctx context.Context, e shard.Extent, from int64) Offs
 func (f *Fetcher) scan(ctx context.Context, e shard.Extent, from, since int64, visit func(offset, timestamp int64) (stop bool)) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if e.IsMarker() { // its control record counts, as in Kafka
+		if e.BaseOffset >= from && e.MaxTimestamp >= since {
+			visit(e.BaseOffset, e.MaxTimestamp)
+		}
+		return nil
 	}
 	pinned, err := f.read(ctx, e, false)
 	if err != nil {
