@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/metastore/shard"
 )
 
@@ -33,6 +34,12 @@ func (a *Agent) expireProducers(ctx context.Context, t *term) error {
 				break
 			}
 		}
+		for i := range t.process.store.Cluster().Groups {
+			if err := t.expireEnded(ctx, i, silence); err != nil && ctx.Err() == nil {
+				a.cfg.Log.Warn("forgetting silent producers' transactions", "groups", i, "err", err)
+				break
+			}
+		}
 	}
 }
 
@@ -56,6 +63,24 @@ func (t *term) expireShard(ctx context.Context, i int, silence time.Duration) er
 		for _, e := range found {
 			d.Effects = shard.AppendForget(d.Effects, e.Forget())
 		}
+		if _, err := t.writer.Append(ctx, []metastore.Draft{d}); err != nil {
+			return fmt.Errorf("append to %v: %w", r.ID(), err)
+		}
+	}
+	return nil
+}
+
+// expireEnded forgets which transactions of silent producers ended in a groups journal.
+func (t *term) expireEnded(ctx context.Context, i int, silence time.Duration) error {
+	r := t.process.follower.Replica(metastore.GroupsJournal(i))
+	before := t.process.clock.now().Add(-silence).UnixMilli()
+	for r.Err() == nil {
+		var found []group.EndedProducer
+		metastore.View(r, func(s *group.State) { found = s.EndedBefore(before, expireRowsMax) })
+		if len(found) == 0 {
+			return nil
+		}
+		d := metastore.Draft{Journal: r.ID(), Effects: group.AppendEndedForgotten(nil, found)}
 		if _, err := t.writer.Append(ctx, []metastore.Draft{d}); err != nil {
 			return fmt.Errorf("append to %v: %w", r.ID(), err)
 		}

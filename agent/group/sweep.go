@@ -120,8 +120,9 @@ func (c *Coordinator) sweepGroup(journal int, id string, now time.Time, topics t
 	var generation *stored.Generation
 	var offsets []stored.PlacedOffset
 	var consumer *stored.Consumer
+	var unstable []stored.Place // a transaction is about to renew them
 	metastore.View(c.replica(journal), func(s *stored.State) {
-		generation, offsets, consumer = s.Generation(id), s.Offsets(id), s.Consumer(id)
+		generation, offsets, consumer, unstable = s.Generation(id), s.Offsets(id), s.Consumer(id), s.UnstablePlaces(id)
 	})
 	occupied := consumer != nil && len(consumer.Members) > 0
 	if generation == nil || g != nil && g.written != generation.Written {
@@ -136,6 +137,9 @@ func (c *Coordinator) sweepGroup(journal int, id string, now time.Time, topics t
 		age = aging{none: true}
 	}
 	for _, o := range offsets {
+		if _, pending := slices.BinarySearchFunc(unstable, o.Place, stored.Place.Compare); pending {
+			continue
+		}
 		if topics.gone(o.Place.Topic) || age.expired(o, now.UnixMilli(), c.cfg.Retention, topics.names[o.Place.Topic]) {
 			x.Places = append(x.Places, stored.DeletedPlace{Place: o.Place, CommittedAt: o.CommittedAt, AsSeen: true})
 		}
@@ -150,7 +154,7 @@ func (c *Coordinator) sweepGroup(journal int, id string, now time.Time, topics t
 	if len(x.Places) > 0 {
 		submit(stored.AppendOffsetsDeleted(nil, x))
 	}
-	if len(x.Places) == len(offsets) && !occupied && (g == nil || g.state == empty) {
+	if len(x.Places) == len(offsets) && len(unstable) == 0 && !occupied && (g == nil || g.state == empty) {
 		submit(stored.AppendGroupDeleted(nil, stored.GroupDeletion{Group: id, Generation: generation.Written, Expired: true}))
 		if g != nil {
 			// Whether or not it stands, the journal is asked anew.
