@@ -75,6 +75,8 @@ var codes = []struct {
 	{group.ErrNotAvailable, wire.CodeCoordinatorNotAvailable},
 	{group.ErrTooLarge, wire.CodeUnknownServerError},
 
+	{ingest.ErrTransactionEnded, wire.CodeInvalidTxnState},
+	{ingest.ErrTransactionOpen, wire.CodeInvalidTxnState},
 	{errBusy, wire.CodeRequestTimedOut},
 	{errTurn, wire.CodeRequestTimedOut},
 	{errUnconfirmed, wire.CodeNotLeaderOrFollower},

@@ -20,7 +20,7 @@ type item struct {
 	stored   time.Time  // end of the upload
 
 	first, last int32 // sequence numbers
-	refreshed   bool  // its shard was read anew because the partition was unknown
+	refreshed   bool  // its shard was read anew, before it is refused
 	index       int   // in its submission
 	answered    bool
 }

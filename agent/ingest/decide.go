@@ -42,6 +42,12 @@ func (c *committer) decide(ctx context.Context, it *item) {
 		}
 		return
 	}
+	if it.Transaction != shard.NoTransaction && it.sub.isGone() {
+		// Nobody waits for it. Its client may abort under the epoch that it keeps (version 1), and
+		// begin the next transaction with the same sequences (GUARDS, what no guard helps against).
+		c.answer(it, Result{BaseOffset: -1, LogAppendTime: -1, LogStart: -1, Err: ErrUnknown})
+		return
+	}
 	now := c.in.cfg.Clock()
 	if now.Sub(it.at) > c.in.cfg.WaitMax {
 		// Older than a producer's expiry is counted on: its connection closes (GUARDS 13).
@@ -101,6 +107,14 @@ func (c *committer) judge(ctx context.Context, key producerKey, it *item, r *met
 		res.Err = ErrDuplicate
 	case shard.Closed:
 		res.Err = ErrOutOfOrder
+	case shard.TransactionEnded:
+		res.Err = ErrTransactionEnded
+	case shard.TransactionOpen:
+		// It may have ended in another agent's append just now.
+		if c.refreshOnce(ctx, it, r) {
+			return c.judge(ctx, key, it, r)
+		}
+		res.Err = ErrTransactionOpen
 	}
 	c.answer(it, res)
 	return true
@@ -118,14 +132,22 @@ func (c *committer) open(ctx context.Context, it *item, r *metastore.Replica) bo
 	for {
 		var open bool
 		metastore.View(r, func(s *shard.State) { _, _, _, open = s.Bounds(it.Partition) })
-		if open || it.refreshed {
+		if open || !c.refreshOnce(ctx, it, r) {
 			return open
 		}
-		it.refreshed = true
-		if err := c.in.deps.Shards.Refresh(ctx, r.ID()); err != nil {
-			c.in.cfg.Log.Warn("reading a shard for an unknown partition", "journal", r.ID(), "err", err)
-		}
 	}
+}
+
+// refreshOnce brings the batch's shard up to date; false if it had been done already.
+func (c *committer) refreshOnce(ctx context.Context, it *item, r *metastore.Replica) bool {
+	if it.refreshed {
+		return false
+	}
+	it.refreshed = true
+	if err := c.in.deps.Shards.Refresh(ctx, r.ID()); err != nil {
+		c.in.cfg.Log.Warn("reading a shard for a batch that it would refuse", "journal", r.ID(), "err", err)
+	}
+	return true
 }
 
 // decideHolds looks at each gap again: it may have closed, its connection may have

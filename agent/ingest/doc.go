@@ -11,6 +11,11 @@
 // durable and the fold has passed its entry), I5 and I6 by GUARDS 4–11, I8 by
 // Config's limits.
 //
+// A batch of a transaction carries its number, which the caller had from an entry that is known
+// to stand (GUARDS 14). It is dropped, not decided, once its connection has closed; nobody
+// asks for another number for it. Before a transaction is decided its batches need not have
+// left here: those that come after its marker are void.
+//
 // On failure: a segment that can't be uploaded is refused to its producers, and
 // its key is never used again. An append whose outcome is unknown is sent again by
 // metastore.Writer; once the term has ended, all that is unanswered is answered

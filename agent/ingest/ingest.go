@@ -23,6 +23,12 @@ var (
 	ErrStaleEpoch      = errors.New("the producer's epoch is lower than the partition has seen")
 	ErrDuplicate       = errors.New("the sequence number is behind those remembered")
 	ErrOutOfOrder      = errors.New("the sequence number is out of order")
+	// ErrTransactionEnded: the batch's transaction has ended in the partition, so it can
+	// never stand under that number. Nobody may ask for another one for it: that would put
+	// what was aborted into the next transaction.
+	ErrTransactionEnded = errors.New("the transaction has ended")
+	// ErrTransactionOpen: a batch outside of transactions, of a producer with an open one there.
+	ErrTransactionOpen = errors.New("the producer has a transaction open")
 	// ErrStorage: nothing was appended, and a retry may succeed. Only for batches
 	// without a producer id.
 	ErrStorage = errors.New("the batch could not be stored")
