@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"sync"
@@ -329,6 +330,9 @@ func (g *consumerGroup) process() {
 		if err == nil && !stood {
 			err = ErrNotCoordinator
 			g.c.deps.Log.Warn("another coordinator has the group", "group", g.id, "epoch", after.Epoch)
+		}
+		if errors.Is(err, ErrTooLarge) {
+			err = fmt.Errorf("%w: %w", ErrGroupMaxSize, err) // It can't grow any more.
 		}
 		if err != nil {
 			// Whether or not it is in the journal: the group is taken up anew from there.

@@ -3,6 +3,7 @@ package group
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,26 @@ func TestConsumer_TimesOfTheGroup(t *testing.T) {
 			if d, err := a.DescribeConsumer(t.Context(), "g"); err != nil || len(d.Members) != step.members {
 				t.Fatalf("%v later: %+v, %v", step.wait, d, err)
 			}
+		}
+	})
+}
+
+// TestConsumer_TooLarge: a change that no entry holds is refused as a group that is full,
+// and the group goes on as it was.
+func TestConsumer_TooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCluster(t).start(nil)
+		consumerTopic(a, 4)
+		if _, err := a.ConsumerHeartbeat(t.Context(), consumerJoin("a")); err != nil {
+			t.Fatal(err)
+		}
+		large := consumerJoin("b")
+		large.Topics = []string{strings.Repeat("x", metastore.EntryBytesMax)}
+		if _, err := a.ConsumerHeartbeat(t.Context(), large); !errors.Is(err, ErrGroupMaxSize) {
+			t.Errorf("%v", err)
+		}
+		if r, err := a.ConsumerHeartbeat(t.Context(), consumerBeat("a", 1)); err != nil || r.Epoch != 1 {
+			t.Errorf("%+v, %v", r, err)
 		}
 	})
 }

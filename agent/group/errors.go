@@ -42,7 +42,7 @@ var (
 // refusal says why an append came to nothing, in the words of a coordinator.
 func refusal(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrTooLarge), errors.Is(err, ErrNotCoordinator):
+	case err == nil, errors.Is(err, ErrTooLarge), errors.Is(err, ErrGroupMaxSize), errors.Is(err, ErrNotCoordinator):
 		return err
 	case errors.Is(err, metastore.ErrTermEnded), errors.Is(err, metastore.ErrStopped), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: %w", ErrNotCoordinator, err)
