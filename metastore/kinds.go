@@ -34,6 +34,7 @@ const (
 	EffectMarker           EffectKind = 38 // ends a transaction in partitions
 	EffectSwap             EffectKind = 39 // compaction has changed a partition's rows
 	EffectInlineBatches    EffectKind = 40 // reserved: extents whose place is the entry
+	EffectJump             EffectKind = 41 // offsets that a recovery passes over
 
 	// Groups.
 	EffectGroupGeneration  EffectKind = 64 // the members of a generation and their assignments
@@ -92,6 +93,8 @@ func (k EffectKind) String() string {
 		return "marker"
 	case EffectSwap:
 		return "swap"
+	case EffectJump:
+		return "jump"
 	case EffectGroupGeneration:
 		return "group-generation"
 	case EffectOffsetsCommitted:

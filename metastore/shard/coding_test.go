@@ -101,6 +101,24 @@ func goldenTransactions() [][]byte {
 	}
 }
 
+// goldenJumps is a history with holes: between extents, after a marker, at the end, and where nothing stood.
+func goldenJumps() [][]byte {
+	p := func(index int32) PartitionID { return PartitionID{5, index} }
+	entry := func(number uint64, effects ...[]byte) []byte {
+		return append(metastore.AppendHeader(nil, metastore.Header{Term: 1, Number: number, Time: 1_700_000_000_000 + int64(number)}), bytes.Join(effects, nil)...)
+	}
+	return [][]byte{
+		entry(1, AppendOpened(nil, Opened{Topic: 5, ID: [16]byte{0xa1, 15: 0x0a}, First: 3, Stride: 64, Count: 2})),
+		entry(2, AppendFlush(nil, 1, []FlushBatch{{p(3), 64, 1000, 10, 1_700_000_000_100, false, 4711, 2, 0, 7}}),
+			AppendJump(nil, p(3), 300), AppendJump(nil, p(3), 200), AppendJump(nil, p(67), 1<<31-1), AppendJump(nil, p(131), 5)),
+		entry(3, AppendFlush(nil, 2, []FlushBatch{{p(3), 64, 1000, 10, 1_700_000_000_100, false, 4711, 2, 10, 7}}),
+			AppendMarker(nil, Marker{4711, 7, 2, true, 77, 1_700_000_000_400, []PartitionID{p(3)}}),
+			AppendJump(nil, p(3), 400)),
+		entry(4, AppendFlush(nil, 3, []FlushBatch{{p(3), 64, 1000, 10, 1_700_000_000_100, false, NoProducer, 0, 0, 0}}),
+			AppendJump(nil, p(3), 500)),
+	}
+}
+
 // TestGolden holds the bytes of entries and snapshots, and what they mean: entries
 // that were written once fold the same for ever.
 func TestGolden(t *testing.T) {
@@ -110,6 +128,7 @@ func TestGolden(t *testing.T) {
 	}{
 		{"entries.txt", "snapshot.txt", goldenEntries()},
 		{"transactions.txt", "transactions-snapshot.txt", goldenTransactions()},
+		{"jumps.txt", "jumps-snapshot.txt", goldenJumps()},
 	} {
 		t.Run(c.entries, func(t *testing.T) { checkGolden(t, c.history, c.entries, c.snapshot) })
 	}

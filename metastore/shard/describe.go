@@ -37,6 +37,9 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		if w.Rewrite {
 			text = fmt.Sprintf("swap partition=%v rewritten bytes=%+d", w.Partition, w.Bytes)
 		}
+	case metastore.EffectJump:
+		j := decodeJump(&d)
+		text = fmt.Sprintf("jump partition=%v offset=%d", j.partition, j.offset)
 	case metastore.EffectPartitionsOpened:
 		o := decodeOpened(&d)
 		text = fmt.Sprintf("partitions-opened topic=%d id=%x first=%d stride=%d count=%d", o.Topic, o.ID, o.First, o.Stride, o.Count)
@@ -92,7 +95,7 @@ func (s *State) Dump(w io.Writer) error {
 				fmt.Fprintf(&b, "    merged to=%d bytes=%d version=%d\n", m.To, m.Bytes, m.Version)
 			}
 			for i := range p.extents {
-				e := p.extents.at(i, p.highWatermark)
+				e := p.extent(i)
 				if m := e.Marker; e.IsMarker() {
 					fmt.Fprintf(&b, "    marker offset=%d timestamp=%d producer=%d epoch=%d commit=%t coordinator-epoch=%d\n",
 						e.BaseOffset, e.MaxTimestamp, m.ProducerID, m.Epoch, m.Commit, m.CoordinatorEpoch)

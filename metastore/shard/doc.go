@@ -25,7 +25,7 @@
 //     were written once fold the same for ever. testdata holds their bytes.
 //   - The state depends on the entries alone. Whatever iterates does so in the
 //     order of topic numbers, partition indexes and producer ids.
-//   - A partition's extents are dense: each begins where the one before it ends,
+//   - A partition's extents are dense but for holes that a recovery jumped over: each begins where the one before it ends,
 //     the last ends at the high watermark. Offsets that were merged have none.
 //   - Of a producer at most one transaction is open in a partition, and its number is higher
 //     than all that have ended there.

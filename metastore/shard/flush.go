@@ -290,7 +290,7 @@ func (p *partition) take(at metastore.At, segmentNumber uint64, b *FlushBatch) (
 			p.begin(b.ProducerID, state.transactional(), b.Transaction, base)
 		}
 	}
-	p.extents.add(extent{
+	p.addExtent(extent{
 		base:         base,
 		maxTimestamp: b.MaxTimestamp,
 		term:         uint64(at.Term),

@@ -157,7 +157,7 @@ func (p *partition) mark(at metastore.At, m *Marker) (offset int64, stood bool, 
 	}
 	t.ended, t.coordinator = m.Transaction, m.CoordinatorEpoch
 	state.touched = max(state.touched, at.Time)
-	p.extents.add(markerExtent(offset, m), offset+1)
+	p.addExtent(markerExtent(offset, m), offset+1)
 	p.highWatermark = offset + 1
 	if was && !m.Commit {
 		p.aborted = append(p.aborted, aborted{producer: m.Producer, first: first, last: offset, stable: p.lastStable()})

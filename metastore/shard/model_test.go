@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 
@@ -24,7 +25,11 @@ type (
 		batches []FlushBatch
 	}
 	modelClosed struct{ topic uint64 }
-	modelEnded  struct{ term uint64 }
+	modelJump   struct {
+		partition PartitionID
+		offset    int64
+	}
+	modelEnded struct{ term uint64 }
 )
 
 type model struct {
@@ -34,7 +39,8 @@ type model struct {
 
 type modelPartition struct {
 	logStart  int64
-	batches   []modelBatch // all that ever stood
+	jumped    int64        // where the last hole ends
+	batches   []modelBatch // all that ever stood, and holes
 	extents   [][]modelBatch
 	producers map[int64]*modelProducer
 	ended     map[int64]uint64           // by producer
@@ -108,6 +114,8 @@ func (m *model) apply(e modelEntry) []any {
 			outcome = became
 		case logStart:
 			outcome = m.logStart(x)
+		case modelJump:
+			outcome = m.jump(x)
 		case Opened:
 			for i := range x.Count {
 				name := fmt.Sprintf("%d/%d", x.Topic, x.First+i*x.Stride)
@@ -178,7 +186,7 @@ func (m *model) batch(e modelEntry, number uint64, b FlushBatch) BatchOutcome {
 			offsets += int64(y.Offsets)
 			length += y.Length
 		}
-		if x.marker == nil && x.segment == stands.segment && x.Position+x.Length == b.Position && offsets < 1<<31 && length < 1<<32 {
+		if x.marker == nil && p.jumped != stands.base && x.segment == stands.segment && x.Position+x.Length == b.Position && offsets < 1<<31 && length < 1<<32 {
 			p.extents[n-1] = append(before, stands)
 			return BatchOutcome{true, stands.base}
 		}
@@ -300,6 +308,20 @@ func (m *model) logStart(l logStart) int64 {
 	return p.logStart
 }
 
+// jump leaves a hole.
+func (m *model) jump(j modelJump) int64 {
+	p := m.partition(j.partition)
+	if p == nil {
+		return -1
+	}
+	for p.end() < j.offset {
+		n := min(j.offset-p.end(), math.MaxInt32)
+		p.batches = append(p.batches, modelBatch{FlushBatch: FlushBatch{Offsets: int32(n)}, base: p.end()})
+		p.jumped = p.end()
+	}
+	return p.end()
+}
+
 // judge is rule 6.
 func (m *model) judge(id PartitionID, producerID int64, epoch, first, last int64, transaction uint64) Judgement {
 	p := m.partition(id)
@@ -376,6 +398,8 @@ func (e modelEntry) encode() []byte {
 			b = AppendMarker(b, x)
 		case logStart:
 			b = AppendLogStart(b, x.partition, x.offset)
+		case modelJump:
+			b = AppendJump(b, x.partition, x.offset)
 		case Opened:
 			b = AppendOpened(b, x)
 		case modelClosed:

@@ -18,6 +18,7 @@ type partition struct {
 	open          []openTransaction // by first offset; derived
 	aborted       []aborted         // by last offset
 	merged        Merged
+	holes         []hole
 }
 
 // producerSlot keeps the id beside the pointer, so that a search touches one array.
@@ -73,7 +74,10 @@ func (s *State) Plan(id PartitionID, offset int64, bytesMax int, dst []Extent) [
 	}
 	bytes := int64(0)
 	for i := max(0, p.extents.find(offset)); i < len(p.extents); i++ {
-		e := p.extents.at(i, p.highWatermark)
+		e := p.extent(i)
+		if e.End() <= offset {
+			continue // offset is in the hole after it
+		}
 		dst = append(dst, e)
 		if bytes += e.Bytes(); bytes >= int64(bytesMax) {
 			break
@@ -94,7 +98,7 @@ func (s *State) FirstSince(id PartitionID, timestamp int64) (Extent, bool) {
 	if i == len(p.extents) {
 		return Extent{}, false
 	}
-	return p.extents.at(i, p.highWatermark), true
+	return p.extent(i), true
 }
 
 // FirstSinceFrom returns the first extent that ends after offset and whose
@@ -105,8 +109,8 @@ func (s *State) FirstSinceFrom(id PartitionID, offset, timestamp int64) (Extent,
 		return Extent{}, false
 	}
 	for i := max(0, p.extents.find(offset), p.extents.findHighest(timestamp)); i < len(p.extents); i++ {
-		if p.extents[i].maxTimestamp >= timestamp {
-			return p.extents.at(i, p.highWatermark), true
+		if p.extents[i].maxTimestamp >= timestamp && p.extent(i).End() > offset {
+			return p.extent(i), true
 		}
 	}
 	return Extent{}, false
@@ -119,7 +123,7 @@ func (s *State) MaxTimestamp(id PartitionID) (Extent, bool) {
 		return Extent{}, false
 	}
 	i := p.extents.findHighest(p.extents[len(p.extents)-1].highest)
-	return p.extents.at(i, p.highWatermark), true
+	return p.extent(i), true
 }
 
 // AppendLogStart appends the effect that moves a partition's log start to offset,
@@ -146,7 +150,7 @@ func (s *State) applyLogStart(d *metastore.Decoder) int64 {
 		return -1
 	}
 	p.logStart = max(p.logStart, min(l.offset, p.highWatermark))
-	p.extents.dropBefore(p.logStart, p.highWatermark)
+	p.dropBefore(p.logStart)
 	p.dropAbortedBefore(p.logStart)
 	return p.logStart
 }

@@ -222,11 +222,14 @@ func (h *history) effect(w *historyWriter) any {
 	p := h.anyPartition()
 	producer := h.rnd.Int64N(3)
 	known := w.known.Producer(p, producer)
-	switch h.rnd.IntN(14) {
+	switch h.rnd.IntN(15) {
 	case 12, 13:
 		if m, ok := h.marker(w); ok {
 			return m
 		}
+	case 14:
+		_, end, _, _ := w.known.Bounds(p)
+		return modelJump{p, max(0, end-1+pick(h.rnd, 0, 1, 1+h.rnd.Int64N(1000), 1<<30))}
 	case 0, 1:
 		epoch, _ := h.sequence(known)
 		return Fence{p, producer, epoch, Expect(known)}
@@ -352,7 +355,7 @@ func (h *history) comparePartition(id PartitionID, m *modelPartition) {
 	for range 4 {
 		offset, bytesMax := start-1+h.rnd.Int64N(end-start+3), h.rnd.IntN(20000)
 		to := offset + h.rnd.Int64N(end-start+3)
-		if got, want := h.state.Aborted(id, max(offset, start), to, nil), m.abortedIn(offset, to); !slices.Equal(got, want) {
+		if got, want := h.state.Aborted(id, max(offset, start), to, nil), m.abortedIn(offset, to); to > max(offset, start) && !slices.Equal(got, want) {
 			h.t.Fatalf("%v: aborted from %d to %d: %+v, want %+v", id, offset, to, got, want)
 		}
 		var want []Extent

@@ -14,7 +14,8 @@ const (
 	snapshotFormat       = 1
 	snapshotTransactions = 2 // extents may be markers, producers may have transactions, partitions have aborted ones
 	snapshotMerged       = 4 // partitions say what of them is merged
-	snapshotFormats      = snapshotFormat | snapshotTransactions | snapshotMerged
+	snapshotHoles        = 8 // partitions have offsets that were jumped over
+	snapshotFormats      = snapshotFormat | snapshotTransactions | snapshotMerged | snapshotHoles
 )
 
 // The flags of a producer. Persisted. The count of its batches is in the bits between.
@@ -46,6 +47,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		}
 		if slices.ContainsFunc(t.partitions, func(p *partition) bool { return p.merged != Merged{} }) {
 			format |= snapshotMerged
+		}
+		if slices.ContainsFunc(t.partitions, func(p *partition) bool { return len(p.holes) > 0 }) {
+			format |= snapshotHoles
 		}
 		if format == snapshotFormats {
 			break
@@ -91,9 +95,12 @@ func (p *partition) hasTransactions() bool {
 func (p *partition) appendSnapshot(dst []byte, format byte) []byte {
 	dst = appendUint(dst, p.logStart)
 	dst = appendUint(dst, p.highWatermark-p.logStart)
+	if format&snapshotHoles != 0 {
+		dst = p.appendHoles(dst)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.extents)))
 	// Backwards from the high watermark each extent's count of offsets gives its base.
-	end := p.highWatermark
+	end := p.before(p.highWatermark)
 	var before extent
 	for i := len(p.extents) - 1; i >= 0; i-- {
 		e := p.extents[i]
@@ -102,7 +109,7 @@ func (p *partition) appendSnapshot(dst []byte, format byte) []byte {
 			dst = binary.AppendVarint(dst, e.maxTimestamp-before.maxTimestamp)
 			dst = binary.AppendUvarint(dst, e.term)
 			dst = binary.AppendUvarint(dst, e.number)
-			end, before.maxTimestamp = e.base, e.maxTimestamp
+			end, before.maxTimestamp = p.before(e.base), e.maxTimestamp
 			continue
 		}
 		dst = appendUint(dst, end-e.base)
@@ -111,7 +118,7 @@ func (p *partition) appendSnapshot(dst []byte, format byte) []byte {
 		dst = binary.AppendVarint(dst, int64(e.number-before.number))
 		dst = binary.AppendUvarint(dst, uint64(e.position))
 		dst = binary.AppendUvarint(dst, uint64(e.length))
-		end, before = e.base, e
+		end, before = p.before(e.base), e
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.producers)))
 	id, touched := int64(0), int64(0)
@@ -252,6 +259,9 @@ func restoreTopic(d *metastore.Decoder, number uint64, format byte) *topic {
 func (p *partition) restore(d *metastore.Decoder, format byte) {
 	p.logStart = decodeUint(d, math.MaxInt64, "log start")
 	p.highWatermark = p.logStart + decodeUint(d, uint64(math.MaxInt64-p.logStart), "high watermark")
+	if format&snapshotHoles != 0 {
+		p.restoreHoles(d)
+	}
 	p.restoreExtents(d, format)
 	n := d.Count(producerBytesMin)
 	if n > 0 {
@@ -308,7 +318,7 @@ func (p *partition) restoreExtents(d *metastore.Decoder, format byte) {
 	if n > 0 {
 		p.extents = make(extents, n)
 	}
-	end := p.highWatermark
+	end := p.before(p.highWatermark)
 	var before extent
 	for i := n - 1; i >= 0; i-- {
 		if d.Err == nil && end <= p.logStart {
@@ -322,7 +332,7 @@ func (p *partition) restoreExtents(d *metastore.Decoder, format byte) {
 			if d.Err != nil {
 				return
 			}
-			p.extents[i], end, before.maxTimestamp = e, e.base, e.maxTimestamp
+			p.extents[i], end, before.maxTimestamp = e, p.before(e.base), e.maxTimestamp
 			continue
 		}
 		e := extent{
@@ -339,7 +349,7 @@ func (p *partition) restoreExtents(d *metastore.Decoder, format byte) {
 		if d.Err != nil {
 			return
 		}
-		p.extents[i], end, before = e, e.base, e
+		p.extents[i], end, before = e, p.before(e.base), e
 	}
 	if n > 0 {
 		p.extents[0].highest = p.extents[0].maxTimestamp

@@ -70,6 +70,8 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome = s.applyLogStart(&d)
 	case metastore.EffectSwap:
 		outcome = s.applySwap(at, &d)
+	case metastore.EffectJump:
+		outcome, err = s.applyJump(&d)
 	case metastore.EffectPartitionsOpened:
 		err = s.applyOpened(&d)
 	case metastore.EffectPartitionsClosed:

@@ -78,7 +78,7 @@ func (s *State) applySwap(at metastore.At, d *metastore.Decoder) bool {
 			return false
 		}
 		p.merged.To = w.To
-		p.extents.dropBefore(w.To, p.highWatermark)
+		p.dropBefore(w.To)
 		p.dropAbortedBefore(w.To)
 	}
 	// No row that is counted here is removed without its bytes; a bug must not stop the journal.
