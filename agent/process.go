@@ -110,6 +110,9 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 	if err := claimBucket(ctx, p.bucket, store.Cluster()); err != nil {
 		return err
 	}
+	if err := compare(ctx, store, p.bucket, cfg.Log); err != nil {
+		return err
+	}
 	return p.openReaders(ctx, cfg, settings)
 }
 

@@ -166,7 +166,7 @@ func writes() []string {
 // reads lists the statements of the connections that read.
 func reads() []string {
 	return []string{
-		headsSQL, lostTailsSQL, entriesSQL, snapshotsSQL, termsSQL,
+		headsSQL, lostTailsSQL, journalSQL, entriesSQL, snapshotsSQL, termsSQL,
 		extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
 		retiredSQL, segmentsSQL,
 	}
