@@ -121,6 +121,16 @@ func (p *program) app() *cli.App {
 				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("bucket"),
 				Subcommands: []*cli.Command{p.command(p.bucketCheckCommand())},
 			},
+			{
+				Name: "metastore", Usage: "check, migrate, look into and recover a metastore",
+				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("metastore"),
+				Subcommands: []*cli.Command{
+					p.command(p.metastoreCheckCommand()),
+					p.command(p.metastoreMigrateCommand()),
+					p.command(p.metastoreStatusCommand()),
+					p.command(p.metastoreRecoverCommand()),
+				},
+			},
 			p.command(p.configCommand()),
 			p.command(p.completionCommand()),
 			p.command(p.versionCommand()),

@@ -64,9 +64,14 @@ func (p *program) checkBucket(ctx context.Context, b bucket.Bucket, asJSON bool)
 }
 
 func (p *program) printFinding(f bucket.Finding, asJSON bool) error {
-	line := findingLine{Step: f.Step, OK: f.Err == nil, Found: f.Text}
-	if f.Err != nil {
-		line.Found = f.Err.Error()
+	return p.printStep(f.Step, f.Text, f.Err, asJSON)
+}
+
+// printStep prints what one step of a check found.
+func (p *program) printStep(step, text string, err error, asJSON bool) error {
+	line := findingLine{Step: step, OK: err == nil, Found: text}
+	if err != nil {
+		line.Found = err.Error()
 	}
 	if asJSON {
 		return printJSON(p.stdout, line)
@@ -76,6 +81,6 @@ func (p *program) printFinding(f bucket.Finding, asJSON bool) error {
 		mark = "FAILED"
 		line.Found = "" // The error follows, as that of the command.
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s  %-28s %s\n", mark, line.Step, line.Found)
+	_, err = fmt.Fprintf(p.stdout, "%s  %-28s %s\n", mark, line.Step, line.Found)
 	return err
 }

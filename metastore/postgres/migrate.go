@@ -44,6 +44,10 @@ func migrations() ([]migration, error) {
 	return all, nil
 }
 
+// lockWaitSQL bounds the wait for a table's lock: appends queue behind a migration that
+// waits for a long transaction. Nothing is changed then, and it can be tried again.
+const lockWaitSQL = `set local lock_timeout = '5s'`
+
 const lockMigrationsSQL = `select pg_advisory_xact_lock(hashtextextended($1, 0))`
 
 // migrate brings the schema to this release's state. Whoever comes second waits
@@ -65,6 +69,9 @@ func (s *Store) migrate(ctx context.Context, schema string) error {
 	defer tx.Rollback(context.WithoutCancel(ctx)) // nothing once it has committed
 	if _, err := tx.Exec(ctx, s.sql[lockMigrationsSQL], "wadi migrations "+schema); err != nil {
 		return fmt.Errorf("lock the metastore's migrations: %w", err)
+	}
+	if _, err := tx.Exec(ctx, s.sql[lockWaitSQL]); err != nil {
+		return fmt.Errorf("migrate the metastore: %w", err)
 	}
 	if done, err = s.migrated(ctx, tx, schema, last); err != nil {
 		return err
