@@ -17,8 +17,9 @@ import (
 // checked as Kafka does. When the answer leaves, this agent serves the topic.
 //
 // What differs from Apache Kafka:
-//   - A replication factor of 1 to 3 is accepted and means nothing: the answer and
-//     Metadata say 1, since durability is the bucket's. Others get INVALID_REPLICATION_FACTOR.
+//   - A replication factor of 1 to 3, or of as many agents as there are, is accepted and means
+//     nothing: the answer and Metadata say 1, since durability is the bucket's. Others get
+//     INVALID_REPLICATION_FACTOR.
 //   - A manual assignment is checked and decides the number of partitions; where
 //     they are served is decided by their shards.
 //   - The time-out bounds the wait for other changes; a change that has begun is answered
@@ -26,9 +27,9 @@ import (
 //   - Two topics of one request that collide with each other: the second is refused.
 //   - The number of partitions is bounded by Limits; beyond it INVALID_PARTITIONS.
 
-// replicationFactorMax is the largest replication factor that is accepted: Connect
-// and others ask for 3.
-const replicationFactorMax = 3
+// replicationFactorAlways is the largest replication factor that is accepted whatever the
+// number of agents: Connect and others ask for 3.
+const replicationFactorAlways = 3
 
 // replicationFactor is what every partition is said to have.
 const replicationFactor = 1
@@ -111,8 +112,9 @@ func (b *Broker) checkNumbers(t *kmsg.CreateTopicsRequestTopic) (int32, error) {
 	switch rf := t.ReplicationFactor; {
 	case rf == 0 || rf < -1:
 		return 0, refuse(wire.CodeInvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
-	case rf > replicationFactorMax:
-		return 0, refuse(wire.CodeInvalidReplicationFactor, "A replication factor above %d is not supported: durability is the bucket's.", replicationFactorMax)
+	case int(rf) > max(replicationFactorAlways, len(b.view().Live())):
+		return 0, refuse(wire.CodeInvalidReplicationFactor,
+			"Unable to replicate the partition %d time(s): there are %d agents.", rf, len(b.view().Live()))
 	}
 	switch {
 	case t.NumPartitions == -1:

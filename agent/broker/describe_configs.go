@@ -19,7 +19,7 @@ import (
 //
 // What differs from Apache Kafka: broker configs are read-only; nothing is ever a
 // dynamic broker config, so the cluster-wide default (an empty broker name) is empty; loggers
-// and client metrics get INVALID_REQUEST.
+// and client metrics get INVALID_REQUEST. A resource that is named twice is answered once.
 
 // described is a config with its value in force.
 type described struct {
@@ -69,7 +69,7 @@ func (b *Broker) handleDescribeConfigs(ctx context.Context, r *wire.Request) wir
 		asked := &req.Resources[i]
 		key := resource{asked.ResourceType, asked.ResourceName}
 		if _, again := seen[key]; again {
-			continue // as in Kafka: answered once
+			continue // what is repeated for nothing would be answered with a thousand times its size
 		}
 		seen[key] = struct{}{}
 		out := kmsg.NewDescribeConfigsResponseResource()
@@ -159,14 +159,21 @@ func (b *Broker) describeTopicConfig(t *catalog.Topic, s *Setting, synonyms bool
 	if own, ok := t.Configs[s.Name]; ok {
 		d.add(s.Name, &own, kmsg.ConfigSourceDynamicTopicConfig)
 	}
+	// As Kafka: those before the first one's are left out, so also all where it has no value.
+	told := false
+	add := func(y synonym, value string, source kmsg.ConfigSource) {
+		if told = told || y.name == topicSynonyms[s.Name][0].name; told {
+			d.add(y.name, &value, source)
+		}
+	}
 	for _, y := range topicSynonyms[s.Name] {
 		if set, ok := b.cfg.Settings.set[y.name]; ok {
-			d.add(y.name, &set, kmsg.ConfigSourceStaticBrokerConfig)
+			add(y, set, kmsg.ConfigSourceStaticBrokerConfig)
 		}
 	}
 	for _, y := range topicSynonyms[s.Name] {
 		if def := brokerSetting(y.name).Default; def != null {
-			d.add(y.name, &def, kmsg.ConfigSourceDefaultConfig)
+			add(y, def, kmsg.ConfigSourceDefaultConfig)
 		}
 	}
 	return d

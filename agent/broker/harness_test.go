@@ -16,6 +16,7 @@ import (
 
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/cache"
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/metastore"
@@ -56,6 +57,7 @@ type options struct {
 	bucket          func(bucket.Bucket) bucket.Bucket
 	rack            string
 	trustCompressed bool
+	view            func() *cluster.View
 	producer        func(Producer) Producer
 }
 
@@ -138,7 +140,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	broker, err := New(Config{
 		ClusterID: testCluster, NodeID: term.Node, Host: "127.0.0.1", Port: int32(listener.Addr().(*net.TCPAddr).Port),
 		Rack: o.rack, Shards: testShards, Settings: settings, Limits: limits, TrustCompressed: o.trustCompressed,
-	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Groups: groups, Clock: o.clock, Log: log, Term: ctx})
+	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Groups: groups, Clock: o.clock, Log: log, Term: ctx, View: o.view})
 	check(err)
 	server, err := wire.NewServer(wire.ServerConfig{Limits: wire.DefaultLimits(), Log: log, PoisonFrames: true}, broker.Routes())
 	check(err)

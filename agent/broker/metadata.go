@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,8 +31,12 @@ import (
 //   - The leader depends on who asks; any agent takes any request all the same.
 //   - The replicas say whom readers may be sent to, not where records lie: durability is the bucket's.
 //   - All topics come in the order of their names, those asked for in the request's;
-//     Kafka refuses ids before version 12.
+//     a topic with neither id nor name is UNKNOWN_TOPIC_ID, an exception in Kafka.
 //   - Auto-creation of a name that collides says so (INVALID_TOPIC_EXCEPTION) at once.
+
+// metadataIDVersionMin is the first version in which topics may be asked for by id: the two
+// before it have the field, and no broker that answers it.
+const metadataIDVersionMin = 12
 
 // metadataAllVersionMin is the first version where no list of topics asks for all,
 // and an empty one for none; before it an empty one asks for all.
@@ -40,6 +45,14 @@ const metadataAllVersionMin = 1
 func (b *Broker) handleMetadata(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.MetadataRequest)
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	if req.Version < metadataIDVersionMin && slices.ContainsFunc(req.Topics, byID) {
+		m := metadata{b: b, operations: notAsked}
+		for _, t := range req.Topics {
+			m.refuse(t, wire.CodeInvalidRequest)
+		}
+		resp.Topics, resp.AuthorizedOperations = m.topics, notAsked
+		return wire.Answer{Message: resp}
+	}
 	view := b.view()
 	for _, a := range view.Named() {
 		node := kmsg.NewMetadataResponseBroker()
@@ -108,7 +121,7 @@ func (m *metadata) some(ctx context.Context, req *kmsg.MetadataRequest) {
 			m.add(t.topic)
 		case t.err != nil:
 			m.refuse(asked[i], codeOf(t.err))
-		case asked[i].Topic == nil:
+		case byID(asked[i]) || asked[i].Topic == nil:
 			m.refuse(asked[i], wire.CodeUnknownTopicID)
 		default:
 			m.refuse(asked[i], wire.CodeUnknownTopicOrPartition)
@@ -122,6 +135,9 @@ type askedTopic struct {
 	err   error
 }
 
+// byID tells whether a topic is asked for by its id; a name beside it isn't looked at.
+func byID(t kmsg.MetadataRequestTopic) bool { return t.TopicID != [16]byte{} }
+
 // distinct leaves out topics that were named before.
 func distinct(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
 	if len(topics) < 2 {
@@ -132,7 +148,7 @@ func distinct(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
 	kept := topics[:0]
 	for _, t := range topics {
 		var seen bool
-		if t.Topic != nil {
+		if t.Topic != nil && !byID(t) {
 			_, seen = names[*t.Topic]
 			names[*t.Topic] = struct{}{}
 		} else {
@@ -162,7 +178,7 @@ func (m *metadata) find(asked []kmsg.MetadataRequestTopic) []askedTopic {
 	found := make([]askedTopic, len(asked))
 	m.b.viewCatalog(func(s *catalog.State) {
 		for i := range asked {
-			if asked[i].Topic == nil {
+			if byID(asked[i]) || asked[i].Topic == nil {
 				found[i].topic = s.ByID(asked[i].TopicID)
 				continue
 			}
@@ -181,7 +197,7 @@ func (m *metadata) creatable(req *kmsg.MetadataRequest, asked []kmsg.MetadataReq
 	}
 	var create []*newTopic
 	for i, t := range found {
-		if t.topic == nil && t.err == nil && asked[i].Topic != nil && !internalTopic(*asked[i].Topic) {
+		if t.topic == nil && t.err == nil && asked[i].Topic != nil && !byID(asked[i]) && !internalTopic(*asked[i].Topic) {
 			create = append(create, &newTopic{name: *asked[i].Topic, partitions: m.b.partitionsDefault()})
 		}
 	}
@@ -195,7 +211,7 @@ func (m *metadata) finish(asked []kmsg.MetadataRequestTopic, found []askedTopic,
 		byName[n.name] = n
 	}
 	for i := range found {
-		if asked[i].Topic == nil {
+		if asked[i].Topic == nil || byID(asked[i]) {
 			continue
 		}
 		n := byName[*asked[i].Topic]
@@ -232,6 +248,9 @@ func (m *metadata) refuse(asked kmsg.MetadataRequestTopic, code int16) {
 	topic := kmsg.NewMetadataResponseTopic()
 	topic.ErrorCode = code
 	topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+	if code == wire.CodeUnknownTopicID {
+		topic.Topic = nil // as Kafka, which hasn't looked at it
+	}
 	topic.AuthorizedOperations = m.operations
 	m.topics = append(m.topics, topic)
 }

@@ -117,12 +117,27 @@ func TestMetadata_ByID(t *testing.T) {
 	id := a.create("flights", 1, nil)
 	for version := int16(10); version <= 13; version++ {
 		resp := call[*kmsg.MetadataResponse](a, metadataRequest(version, id, [16]byte{9}, id))
+		if version < 12 { // as Kafka: the field is there, and not taken
+			if len(resp.Topics) != 3 || resp.Topics[0].ErrorCode != wire.CodeInvalidRequest || resp.Topics[0].TopicID != id || len(resp.Brokers) != 0 {
+				t.Errorf("version %d: %+v", version, resp)
+			}
+			continue
+		}
 		if len(resp.Topics) != 2 || resp.Topics[0].ErrorCode != 0 || *resp.Topics[0].Topic != "flights" {
 			t.Fatalf("version %d: %+v", version, resp.Topics)
 		}
-		if got := resp.Topics[1]; got.ErrorCode != wire.CodeUnknownTopicID || got.TopicID != [16]byte{9} || version >= 12 && got.Topic != nil {
+		if got := resp.Topics[1]; got.ErrorCode != wire.CodeUnknownTopicID || got.TopicID != [16]byte{9} || got.Topic != nil {
 			t.Errorf("version %d: %+v", version, got)
 		}
+	}
+	both := metadataRequest(12, [16]byte{9})
+	both.Topics[0].Topic = kmsg.StringPtr("flights")
+	if got := call[*kmsg.MetadataResponse](a, both).Topics[0]; got.ErrorCode != wire.CodeUnknownTopicID || got.Topic != nil {
+		t.Errorf("an unknown id and a name: %+v", got)
+	}
+	both.Topics[0].TopicID, both.Topics[0].Topic = id, kmsg.StringPtr("other")
+	if got := call[*kmsg.MetadataResponse](a, both).Topics[0]; got.ErrorCode != 0 || *got.Topic != "flights" {
+		t.Errorf("an id and another's name: %+v", got)
 	}
 }
 
@@ -293,7 +308,7 @@ func describe(version int16, kind kmsg.ConfigResourceType, name string, configs 
 }
 
 func TestDescribeConfigs_Topic(t *testing.T) {
-	a := newAgent(t, newStore(), options{settings: map[string]string{"log.retention.hours": "2", "message.max.bytes": "5000"}})
+	a := newAgent(t, newStore(), options{settings: map[string]string{"log.retention.hours": "2", "log.roll.ms": "9", "message.max.bytes": "5000"}})
 	a.create("flights", 1, map[string]string{"max.message.bytes": "2000"})
 	for version := int16(1); version <= 4; version++ {
 		resp := call[*kmsg.DescribeConfigsResponse](a, describe(version, kmsg.ConfigResourceTypeTopic, "flights"))
@@ -313,7 +328,8 @@ func TestDescribeConfigs_Topic(t *testing.T) {
 			synonyms int
 		}{
 			"max.message.bytes":                     {"2000", kmsg.ConfigSourceDynamicTopicConfig, 3},
-			"retention.ms":                          {"7200000", kmsg.ConfigSourceStaticBrokerConfig, 2},
+			"retention.ms":                          {"7200000", kmsg.ConfigSourceDefaultConfig, 0}, // as Kafka: the config in hours isn't told
+			"segment.ms":                            {"9", kmsg.ConfigSourceStaticBrokerConfig, 2},
 			"retention.bytes":                       {"-1", kmsg.ConfigSourceDefaultConfig, 1},
 			"leader.replication.throttled.replicas": {"", kmsg.ConfigSourceDefaultConfig, 0},
 		} {

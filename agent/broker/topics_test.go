@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire"
@@ -90,6 +91,7 @@ func TestCreateTopics_Refusals(t *testing.T) {
 		{"factor 0", factor(0), wire.CodeInvalidReplicationFactor},
 		{"factor -2", factor(-2), wire.CodeInvalidReplicationFactor},
 		{"factor 4", factor(4), wire.CodeInvalidReplicationFactor},
+		{"factor -32768", factor(-32768), wire.CodeInvalidReplicationFactor},
 		{"assignment and factor", assigned(1, -1, []int32{1}), wire.CodeInvalidRequest},
 		{"assignment and partitions", assigned(-1, 1, []int32{1}), wire.CodeInvalidRequest},
 		{"assigned to nobody", assigned(-1, -1, []int32{}), wire.CodeInvalidReplicaAssignment},
@@ -370,6 +372,35 @@ func TestDeleteTopics_Disabled(t *testing.T) {
 		req.Version, req.TopicNames = version, []string{"a"}
 		if got := call[*kmsg.DeleteTopicsResponse](a, req).Topics[0].ErrorCode; got != want {
 			t.Errorf("version %d: %d", version, got)
+		}
+	}
+}
+
+// viewOf is a cluster of so many agents, as the first of them sees it.
+func viewOf(agents int) *cluster.View {
+	all := make([]cluster.Agent, agents)
+	for i := range all {
+		all[i] = cluster.Agent{Node: int32(i + 1), Seat: int32(i + 1), AgentInfo: metastore.AgentInfo{
+			KafkaHost: "127.0.0.1", KafkaPort: int32(1000 + i), Roles: metastore.RolesAll, Level: metastore.FeatureLevel}}
+	}
+	return cluster.NewView(1, testShards, all)
+}
+
+// TestCreateTopics_FactorOfTheAgents: a replication factor may be as large as the number of
+// agents, and 3 always.
+func TestCreateTopics_FactorOfTheAgents(t *testing.T) {
+	for agents, largest := range map[int]int16{1: 3, 3: 3, 5: 5} {
+		a := newAgent(t, newStore(), options{view: func() *cluster.View { return viewOf(agents) }})
+		for factor := int16(-1); factor <= 7; factor++ {
+			topic := newTopicRequest(fmt.Sprintf("t%d", factor), 1, nil)
+			topic.ReplicationFactor = factor
+			want := int16(0)
+			if factor == 0 || factor > largest {
+				want = wire.CodeInvalidReplicationFactor
+			}
+			if got := call[*kmsg.CreateTopicsResponse](a, createRequest(7, topic)).Topics[0]; got.ErrorCode != want {
+				t.Errorf("%d agents, factor %d: %d", agents, factor, got.ErrorCode)
+			}
 		}
 	}
 }

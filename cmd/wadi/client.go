@@ -84,6 +84,23 @@ func dial(ctx context.Context, addresses []string, options ...kgo.Opt) (*kgo.Cli
 	return client, nil
 }
 
+// asAdmin runs a command that asks once and prints rows or JSON.
+func asAdmin(ctx *cli.Context, least, most int, f func(timed context.Context, admin *kadm.Client, asJSON bool) error) error {
+	if err := argumentCount(ctx, least, most); err != nil {
+		return err
+	}
+	asJSON, err := wantsJSON(ctx)
+	if err != nil {
+		return err
+	}
+	admin, timed, done, err := connectAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return f(timed, admin, asJSON)
+}
+
 // connectAdmin is connect for commands that ask once.
 func connectAdmin(ctx *cli.Context) (*kadm.Client, context.Context, func(), error) {
 	client, err := connect(ctx)

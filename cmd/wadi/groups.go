@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,40 +20,30 @@ type groupLine struct {
 func (p *program) groupsListCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list consumer groups",
-		Flags: clientFlags(outputFlag()),
-		Action: func(ctx *cli.Context) error {
-			if err := argumentCount(ctx, 0, 0); err != nil {
-				return err
-			}
-			asJSON, err := wantsJSON(ctx)
-			if err != nil {
-				return err
-			}
-			admin, timed, done, err := connectAdmin(ctx)
-			if err != nil {
-				return err
-			}
-			defer done()
-			groups, err := admin.ListGroups(timed)
-			if err != nil {
-				return fmt.Errorf("list groups: %w", err)
-			}
-			rows := [][]string{}
-			for _, g := range groups.Sorted() {
-				if asJSON {
-					if err := printJSON(p.stdout, groupLine{g.Group, g.State, g.ProtocolType}); err != nil {
-						return err
-					}
-					continue
-				}
-				rows = append(rows, []string{g.Group, g.State, g.ProtocolType})
-			}
-			if asJSON {
-				return nil
-			}
-			return printTable(p.stdout, []string{"GROUP", "STATE", "PROTOCOL TYPE"}, rows)
-		},
+		Flags:  clientFlags(outputFlag()),
+		Action: func(ctx *cli.Context) error { return asAdmin(ctx, 0, 0, p.groupsList) },
 	}
+}
+
+func (p *program) groupsList(timed context.Context, admin *kadm.Client, asJSON bool) error {
+	groups, err := admin.ListGroups(timed)
+	if err != nil {
+		return fmt.Errorf("list groups: %w", err)
+	}
+	rows := [][]string{}
+	for _, g := range groups.Sorted() {
+		if asJSON {
+			if err := printJSON(p.stdout, groupLine{g.Group, g.State, g.ProtocolType}); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{g.Group, g.State, g.ProtocolType})
+	}
+	if asJSON {
+		return nil
+	}
+	return printTable(p.stdout, []string{"GROUP", "STATE", "PROTOCOL TYPE"}, rows)
 }
 
 // lagLine is where a group stands in one partition.
@@ -62,49 +53,58 @@ type lagLine struct {
 	Partition int32  `json:"partition"`
 	Committed int64  `json:"committed"` // -1: nothing
 	End       int64  `json:"end"`
-	Lag       int64  `json:"lag"` // records, -1: unknown
+	Lag       int64  `json:"lag"`              // records, -1: unknown
+	LagMs     *int64 `json:"lag_ms,omitempty"` // age of the oldest unread record; absent: unknown
 	Member    string `json:"member,omitempty"`
 	Client    string `json:"client_id,omitempty"`
 }
 
 func (p *program) groupsDescribeCommand() *cli.Command {
 	return &cli.Command{
-		Name: "describe", Usage: "show groups' members, commits and lag in records", ArgsUsage: "GROUP...",
-		Flags: clientFlags(outputFlag()),
+		Name: "describe", Usage: "show groups' members, commits and lag, in records and in time", ArgsUsage: "GROUP...",
+		Description: "The lag in time is the age of the oldest record that the group has not read, by the\ntime that the record carries.",
+		Flags:       clientFlags(outputFlag()),
 		Action: func(ctx *cli.Context) error {
-			if err := argumentCount(ctx, 1, -1); err != nil {
-				return err
-			}
-			asJSON, err := wantsJSON(ctx)
-			if err != nil {
-				return err
-			}
-			admin, timed, done, err := connectAdmin(ctx)
-			if err != nil {
-				return err
-			}
-			defer done()
-			lags, err := admin.Lag(timed, ctx.Args().Slice()...)
-			if err != nil {
-				return fmt.Errorf("describe groups: %w", err)
-			}
-			for i, g := range lags.Sorted() {
-				if err := g.Error(); err != nil {
-					return fmt.Errorf("describe group %q: %w", g.Group, err)
+			return asAdmin(ctx, 1, -1, func(timed context.Context, admin *kadm.Client, asJSON bool) error {
+				lags, err := admin.Lag(timed, ctx.Args().Slice()...)
+				if err != nil {
+					return fmt.Errorf("describe groups: %w", err)
 				}
-				if err := p.printGroup(&g, asJSON, i > 0); err != nil {
-					return err
+				for i, g := range lags.Sorted() {
+					if err := g.Error(); err != nil {
+						return fmt.Errorf("describe group %q: %w", g.Group, err)
+					}
+					oldest, err := oldestUnread(ctx, timed, g.Lag)
+					if err != nil {
+						return fmt.Errorf("describe group %q: %w", g.Group, err)
+					}
+					if err := p.printGroup(&g, oldest, asJSON, i > 0); err != nil {
+						return err
+					}
 				}
-			}
-			return nil
+				return nil
+			})
 		},
 	}
 }
 
-func (p *program) printGroup(g *kadm.DescribedGroupLag, asJSON, another bool) error {
+func (p *program) printGroup(g *kadm.DescribedGroupLag, oldest map[place]time.Time, asJSON, another bool) error {
 	rows := [][]string{}
+	now := time.Now()
+	var first time.Time // of all unread records
 	for _, l := range g.Lag.Sorted() {
 		line := lagLine{Group: g.Group, Topic: l.Topic, Partition: l.Partition, Committed: l.Commit.At, End: l.End.Offset, Lag: l.Lag}
+		at, found := oldest[place{l.Topic, l.Partition}]
+		switch {
+		case found:
+			ms := max(now.Sub(at).Milliseconds(), 0)
+			line.LagMs = &ms
+			if first.IsZero() || at.Before(first) {
+				first = at
+			}
+		case l.Lag == 0:
+			line.LagMs = new(int64)
+		}
 		if l.Member != nil {
 			line.Member, line.Client = l.Member.MemberID, l.Member.ClientID
 		}
@@ -114,7 +114,7 @@ func (p *program) printGroup(g *kadm.DescribedGroupLag, asJSON, another bool) er
 			}
 			continue
 		}
-		rows = append(rows, []string{line.Topic, strconv.Itoa(int(line.Partition)), known(line.Committed), known(line.End), known(line.Lag), line.Member})
+		rows = append(rows, []string{line.Topic, strconv.Itoa(int(line.Partition)), known(line.Committed), known(line.End), known(line.Lag), age(at, now), line.Member})
 	}
 	if asJSON {
 		return nil
@@ -122,8 +122,12 @@ func (p *program) printGroup(g *kadm.DescribedGroupLag, asJSON, another bool) er
 	if another {
 		fmt.Fprintln(p.stdout)
 	}
-	fmt.Fprintf(p.stdout, "%s: %s, %s, %s behind\n", g.Group, g.State, plural(int64(len(g.Members)), "member"), plural(g.Lag.Total(), "record"))
-	return printTable(p.stdout, []string{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"}, rows)
+	behind := plural(g.Lag.Total(), "record") + " behind"
+	if !first.IsZero() {
+		behind += ", the oldest " + age(first, now) + " old"
+	}
+	fmt.Fprintf(p.stdout, "%s: %s, %s, %s\n", g.Group, g.State, plural(int64(len(g.Members)), "member"), behind)
+	return printTable(p.stdout, []string{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "OLDEST", "MEMBER"}, rows)
 }
 
 // known is a number, or a dash for one that is not known.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestGroups_ListDescribeResetDelete(t *testing.T) {
 	if out := on(t, kafka, "", "groups", "list"); !strings.Contains(out, "readers  Stable  consumer") {
 		t.Error(out)
 	}
-	if out := on(t, kafka, "", "groups", "describe", "readers"); !strings.Contains(out, "readers: Stable, 1 member, 1 record behind") {
+	if out := on(t, kafka, "", "groups", "describe", "readers"); !strings.Contains(out, "readers: Stable, 1 member, 1 record behind, the oldest ") {
 		t.Error(out)
 	}
 	i.run(ctx, "groups", "delete", "readers").want(t, exitFailure, "", "not empty")
@@ -53,11 +54,32 @@ func TestGroups_ListDescribeResetDelete(t *testing.T) {
 	if out := on(t, kafka, "", "groups", "describe", "readers"); !strings.Contains(out, "readers: Empty, 0 members, 6 records behind") {
 		t.Error(out)
 	}
+	// The records carry times of their own: the lag in time is theirs.
+	on(t, kafka, "", "topics", "create", "old", "--partitions", "1")
+	past := &kgo.Record{Topic: "old", Value: []byte("x"), Timestamp: time.Now().Add(-90 * time.Minute)}
+	newer := &kgo.Record{Topic: "old", Value: []byte("y"), Timestamp: time.Now().Add(-30 * time.Minute)}
+	producer, err := kgo.NewClient(kgo.SeedBrokers(kafka))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	if err := producer.ProduceSync(ctx, past, newer).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range []string{"2 records behind, the oldest 1.5 h old", "1 record behind, the oldest 30.0 min old", "0 records behind\n"} {
+		on(t, kafka, "", "groups", "reset", "late", "--to", strconv.Itoa(to), "--topic", "old")
+		if out := on(t, kafka, "", "groups", "describe", "late"); !strings.Contains(out, want) {
+			t.Errorf("at %d: %s", to, out)
+		}
+	}
+	if out := on(t, kafka, "", "groups", "describe", "late", "-o", "json"); !strings.Contains(out, `"lag":0,"lag_ms":0`) {
+		t.Error(out)
+	}
 	on(t, kafka, "", "groups", "reset", "fresh", "--to", "latest", "--topic", "orders")
 	if out := on(t, kafka, "", "groups", "describe", "fresh", "-o", "json"); strings.Count(out, `"lag":0`) != 2 {
 		t.Error(out)
 	}
-	if out := on(t, kafka, "", "groups", "delete", "readers", "fresh"); out != "deleted readers\ndeleted fresh\n" {
+	if out := on(t, kafka, "", "groups", "delete", "readers", "fresh", "late"); out != "deleted readers\ndeleted fresh\ndeleted late\n" {
 		t.Error(out)
 	}
 	if out := on(t, kafka, "", "groups", "list", "-o", "json"); out != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -109,54 +110,44 @@ type topicLine struct {
 func (p *program) topicsListCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list topics",
-		Flags: clientFlags(outputFlag()),
-		Action: func(ctx *cli.Context) error {
-			if err := argumentCount(ctx, 0, 0); err != nil {
-				return err
-			}
-			asJSON, err := wantsJSON(ctx)
-			if err != nil {
-				return err
-			}
-			admin, timed, done, err := connectAdmin(ctx)
-			if err != nil {
-				return err
-			}
-			defer done()
-			topics, err := admin.ListTopics(timed)
-			if err != nil {
-				return fmt.Errorf("list topics: %w", err)
-			}
-			var starts, ends kadm.ListedOffsets
-			if len(topics) > 0 {
-				if starts, err = admin.ListStartOffsets(timed, topics.Names()...); err == nil {
-					ends, err = admin.ListEndOffsets(timed, topics.Names()...)
-				}
-				if err != nil {
-					return fmt.Errorf("list offsets: %w", err)
-				}
-			}
-			rows := [][]string{}
-			for _, t := range topics.Sorted() {
-				line := topicLine{Topic: t.Topic, Partitions: len(t.Partitions)}
-				ends.Each(func(end kadm.ListedOffset) {
-					if start, ok := starts.Lookup(end.Topic, end.Partition); ok && end.Topic == t.Topic {
-						line.Records += end.Offset - start.Offset
-					}
-				})
-				if asJSON {
-					if err := printJSON(p.stdout, line); err != nil {
-						return err
-					}
-				}
-				rows = append(rows, []string{t.Topic, strconv.Itoa(line.Partitions), count(line.Records)})
-			}
-			if asJSON {
-				return nil
-			}
-			return printTable(p.stdout, []string{"TOPIC", "PARTITIONS", "RECORDS"}, rows)
-		},
+		Flags:  clientFlags(outputFlag()),
+		Action: func(ctx *cli.Context) error { return asAdmin(ctx, 0, 0, p.topicsList) },
 	}
+}
+
+func (p *program) topicsList(timed context.Context, admin *kadm.Client, asJSON bool) error {
+	topics, err := admin.ListTopics(timed)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	var starts, ends kadm.ListedOffsets
+	if len(topics) > 0 {
+		if starts, err = admin.ListStartOffsets(timed, topics.Names()...); err == nil {
+			ends, err = admin.ListEndOffsets(timed, topics.Names()...)
+		}
+		if err != nil {
+			return fmt.Errorf("list offsets: %w", err)
+		}
+	}
+	rows := [][]string{}
+	for _, t := range topics.Sorted() {
+		line := topicLine{Topic: t.Topic, Partitions: len(t.Partitions)}
+		ends.Each(func(end kadm.ListedOffset) {
+			if start, ok := starts.Lookup(end.Topic, end.Partition); ok && end.Topic == t.Topic {
+				line.Records += end.Offset - start.Offset
+			}
+		})
+		if asJSON {
+			if err := printJSON(p.stdout, line); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, []string{t.Topic, strconv.Itoa(line.Partitions), count(line.Records)})
+	}
+	if asJSON {
+		return nil
+	}
+	return printTable(p.stdout, []string{"TOPIC", "PARTITIONS", "RECORDS"}, rows)
 }
 
 type topicDescription struct {
