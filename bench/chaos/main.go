@@ -31,6 +31,7 @@ type settings struct {
 	bucket    string
 	rate      int
 	arguments string
+	debug     string
 }
 
 func main() {
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&s.bucket, "bucket", cluster.Moto, "moto, minio or folder")
 	flag.IntVar(&s.rate, "rate", 25, "sends a second of each of the eight producers")
 	flag.StringVar(&s.arguments, "agent-arguments", "", "more of each agent, separated by spaces")
+	flag.StringVar(&s.debug, "debug", "", "let librdkafka log these contexts (cgrp,topic,fetch,…)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

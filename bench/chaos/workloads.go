@@ -89,7 +89,7 @@ func (r *run) startWorkload(kind, client string, number uint64) error {
 	}
 	arguments := []string{"-client", client, "-bootstrap", strings.Join(bootstrap, ","), "-history", r.historyFile(kind), "-name", w.name,
 		"-topics", kind, "-producers", "2", "-readers", "2", fmt.Sprintf("-idempotent=%v", kind == strictHistory),
-		"-rate", fmt.Sprint(r.rate), "-seed", fmt.Sprint(r.seed + number), "-since", fmt.Sprint(r.since.UnixNano())}
+		"-rate", fmt.Sprint(r.rate), "-debug", r.debug, "-seed", fmt.Sprint(r.seed + number), "-since", fmt.Sprint(r.since.UnixNano())}
 	if r.read == "subscribe" {
 		arguments = append(arguments, "-group", w.name)
 	}

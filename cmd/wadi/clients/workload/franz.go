@@ -162,20 +162,22 @@ func (f *franz) poll(ctx context.Context, c *kgo.Client, process string, places 
 }
 
 func (f *franz) subscribe(ctx context.Context, process string) error {
-	changed := func(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
-		var keys []key
-		for topic, partitions := range topics {
-			for _, p := range partitions {
-				keys = append(keys, key{topic, p})
+	changed := func(what string) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+			var keys []key
+			for topic, partitions := range topics {
+				for _, p := range partitions {
+					keys = append(keys, key{topic, p})
+				}
 			}
+			f.recorder.rebalanced(process, what, keys)
 		}
-		f.recorder.rebalanced(process, keys)
 	}
 	all := f.newest() + 1
 	c, err := kgo.NewClient(f.options(kgo.ConsumerGroup(f.group), kgo.ConsumeTopics(f.topicsOf(all)...), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(pollMax),
 		kgo.SessionTimeout(10*time.Second), kgo.RebalanceTimeout(15*time.Second), kgo.HeartbeatInterval(time.Second),
-		kgo.OnPartitionsAssigned(changed), kgo.OnPartitionsRevoked(changed), kgo.OnPartitionsLost(changed))...)
+		kgo.OnPartitionsAssigned(changed(given)), kgo.OnPartitionsRevoked(changed(taken)), kgo.OnPartitionsLost(changed(lost)))...)
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,12 @@ type librdkafka struct {
 
 func (l *librdkafka) config(more kafka.ConfigMap) *kafka.ConfigMap {
 	config := kafka.ConfigMap{
-		"bootstrap.servers": strings.Join(l.bootstrap, ","), "broker.address.family": "v4", "client.id": l.name, "log_level": 0,
+		"bootstrap.servers": strings.Join(l.bootstrap, ","), "broker.address.family": "v4", "client.id": l.name,
 		"socket.connection.setup.timeout.ms": 2000, "socket.timeout.ms": int(requestMax.Milliseconds()),
 		"reconnect.backoff.max.ms": 1000, "topic.metadata.refresh.interval.ms": 5000,
+	}
+	if config["log_level"] = 0; l.debug != "" {
+		config["log_level"], config["debug"] = 7, l.debug
 	}
 	for name, value := range more {
 		config[name] = value
@@ -252,13 +255,17 @@ func (l *librdkafka) subscribe(ctx context.Context, process string) error {
 	defer c.Close()
 	b := &batch{recorder: l.recorder, process: process}
 	// It is called within Poll; the binding assigns after it.
-	rebalance := func(_ *kafka.Consumer, e kafka.Event) error {
+	rebalance := func(c *kafka.Consumer, e kafka.Event) error {
 		b.flush()
 		switch e := e.(type) {
 		case kafka.AssignedPartitions:
-			l.recorder.rebalanced(process, keysIn(e.Partitions))
+			l.recorder.rebalanced(process, given, keysIn(e.Partitions))
 		case kafka.RevokedPartitions:
-			l.recorder.rebalanced(process, keysIn(e.Partitions))
+			what := taken
+			if c.AssignmentLost() {
+				what = lost
+			}
+			l.recorder.rebalanced(process, what, keysIn(e.Partitions))
 		}
 		return nil
 	}

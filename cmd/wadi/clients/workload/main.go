@@ -23,7 +23,8 @@ type settings struct {
 	readers    int
 	group      string // "": read by assign
 	idempotent bool
-	rate       int // sends a second of each producer
+	rate       int    // sends a second of each producer
+	debug      string // contexts of librdkafka that are logged
 	seed       uint64
 	since      time.Time
 	renewal    time.Duration // how long a topic is sent to before a new one takes its place
@@ -63,6 +64,7 @@ func run() error {
 	flag.StringVar(&s.group, "group", "", "read as members of this group (default: by assign)")
 	flag.BoolVar(&s.idempotent, "idempotent", true, "producers are idempotent; else acks=all alone")
 	flag.IntVar(&s.rate, "rate", 20, "sends a second of each producer")
+	flag.StringVar(&s.debug, "debug", "", "let librdkafka log these contexts (cgrp,topic,fetch,…)")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the choices")
 	flag.Int64Var(&since, "since", 0, "when the run began, ns since 1970")
 	flag.DurationVar(&s.renewal, "renewal", 20*time.Second, "how long a topic is sent to before a new one takes its place")

@@ -21,6 +21,7 @@ type event struct {
 	Keys     []string         `json:"keys,omitempty"`
 	From     map[string]int64 `json:"from,omitempty"`
 	Error    string           `json:"error,omitempty"`
+	Note     string           `json:"note,omitempty"`
 }
 
 type op struct {
@@ -178,15 +179,22 @@ func (r *recorder) subscribed(process string, keys []key) {
 	r.write(event{Process: process, Type: "ok", Function: "subscribe", Keys: names(keys)})
 }
 
+// What a rebalance does to keys.
+const (
+	given = "given"
+	taken = "taken"
+	lost  = "lost"
+)
+
 // rebalanced writes which keys were given to or taken from a member.
-func (r *recorder) rebalanced(process string, keys []key) {
+func (r *recorder) rebalanced(process, what string, keys []key) {
 	if len(keys) == 0 {
 		return
 	}
 	r.mu.Lock()
 	r.mu.Rebalances++
 	r.mu.Unlock()
-	r.write(event{Process: process, Type: "ok", Function: "rebalance", Keys: names(keys)})
+	r.write(event{Process: process, Type: "ok", Function: "rebalance", Keys: names(keys), Note: what})
 }
 
 func names(keys []key) []string {
