@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -12,7 +13,9 @@ import (
 // routine is what an append's expects holds for a part that is not strict.
 const routine = -1
 
-const appendSQL = `select outcome, versions, lost_journal, lost_head from wadi.append($1, $2, $3, $4)`
+// The last column tells whether the server is the one that this process has confirmed.
+const appendSQL = `select outcome, versions, lost_journal, lost_head, wadi.settled($5)
+	from wadi.append($1, $2, $3, $4)`
 
 // Append implements metastore.Store. It waits for the appends that hold its
 // journals, and has no deadline of its own.
@@ -47,8 +50,10 @@ func (s *Store) append(ctx context.Context, what, statement string, args []any) 
 	var assigned []int64
 	var lostJournal pgtype.Int4
 	var lostHead pgtype.Int8
+	var settled bool
 	send := func() error {
-		return s.pool.QueryRow(ctx, s.sql[statement], args...).Scan(&outcome, &assigned, &lostJournal, &lostHead)
+		return s.pool.QueryRow(ctx, s.sql[statement], append(slices.Clip(args), s.server.known())...).
+			Scan(&outcome, &assigned, &lostJournal, &lostHead, &settled)
 	}
 	err := send()
 	if err == nil && outcome == "moved" {
@@ -78,7 +83,11 @@ func (s *Store) append(ctx context.Context, what, statement string, args []any) 
 	versions := make([]metastore.Version, len(assigned))
 	for i, v := range assigned {
 		versions[i] = metastore.Version(v)
-		s.server.saw(metastore.JournalID(journals[i]), versions[i])
+		// On a server that the others have confirmed, and this process not yet, it is no
+		// evidence of what that server lacks. The next read confirms it and sees the head.
+		if settled {
+			s.server.saw(metastore.JournalID(journals[i]), versions[i])
+		}
 	}
 	return versions, nil
 }

@@ -234,7 +234,7 @@ func journalIDs(journals []metastore.JournalID) []int32 {
 func statements() []string {
 	return []string{
 		checkServerSQL, clusterSQL, makeClusterSQL, lockMigrationsSQL, lookSQL, migratedSQL, tookSQL,
-		appendSQL, readSQL, meetSQL, confirmSQL, lostNowSQL, lostTailsSQL, recoverTailSQL, tailRecoveredSQL, journalsSQL,
+		appendSQL, readSQL, meetSQL, settledSQL, confirmSQL, lostNowSQL, lostTailsSQL, recoverTailSQL, tailRecoveredSQL, journalsSQL,
 		settingsSQL, backendSQL, mayMakeSQL, mayUseSQL, hereSQL, emitSQL, lockWaitSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
 		beginTermSQL, renewTermSQL, drainTermSQL, expireTermSQL, endTermSQL, termsSQL, pruneTermsSQL, nowSQL,
 		appendRowsSQL, extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,

@@ -151,6 +151,8 @@ func (s *Store) Settle(ctx context.Context) error {
 	}
 }
 
+const settledSQL = `select wadi.settled(null)`
+
 const confirmSQL = `select outcome, identity, waiting, journals, heads from wadi.confirm($1, $2, $3, $4)`
 
 // confirm tells a server that is another than before what was seen on that one. It
@@ -168,10 +170,18 @@ func (s *Store) confirm(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("the metastore has moved to another server; compare it with the bucket: %w", err)
 		}
-		for j, v := range told.Seen {
-			evidence.See(j, v)
+		// Asked for after the witness: once the others have confirmed this server, the
+		// bucket tells also of what was appended there since.
+		var settled bool
+		if err := s.pool.QueryRow(ctx, s.sql[settledSQL]).Scan(&settled); err != nil {
+			return failed(ctx, s.pool, "ask whether the metastore's server is confirmed", err)
 		}
-		evidence.LastTerm = max(evidence.LastTerm, told.LastTerm)
+		if !settled {
+			for j, v := range told.Seen {
+				evidence.See(j, v)
+			}
+			evidence.LastTerm = max(evidence.LastTerm, told.LastTerm)
+		}
 	}
 	journals, versions := s.columns(evidence)
 	var outcome, identity string

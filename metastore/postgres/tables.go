@@ -16,7 +16,7 @@ import (
 // takenCode is the SQLSTATE that append_rows raises. Persisted in the migration.
 const takenCode = "WD001"
 
-const appendRowsSQL = `select outcome, versions, lost_journal, lost_head
+const appendRowsSQL = `select outcome, versions, lost_journal, lost_head, wadi.settled($22)
 	from wadi.append_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
 
 // AppendRows implements metastore.Store.
