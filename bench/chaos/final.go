@@ -61,11 +61,11 @@ func (r *run) ends(ctx context.Context, a *cluster.Agent) (map[string]map[int32]
 func (r *run) readAll(ctx context.Context) {
 	var first map[string]map[int32]int64
 	for i, a := range r.cluster.Agents {
-		patience, cancel := context.WithTimeout(ctx, readMax)
+		patience, cancel := context.WithTimeout(ctx, recoverMax)
 		ends, err := r.ends(patience, a)
+		cancel()
 		if err != nil {
 			r.found("%s doesn't tell the partitions' ends: %v", a.Name, err)
-			cancel()
 			continue
 		}
 		if first == nil {
@@ -80,11 +80,12 @@ func (r *run) readAll(ctx context.Context) {
 			r.found("%s knows %d topics, another agent %d", a.Name, len(ends), len(first))
 		}
 		for _, name := range []string{strictHistory, plainHistory} {
+			patience, cancel := context.WithTimeout(ctx, readMax)
 			if err := r.readThrough(patience, a, fmt.Sprintf("final-%d", i), name, ends); err != nil {
 				r.found("not everything can be read through %s: %v", a.Name, err)
 			}
+			cancel()
 		}
-		cancel()
 	}
 }
 

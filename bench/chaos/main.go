@@ -114,7 +114,7 @@ const (
 	recoverMax  = 45 * time.Second // from the heal until all agents serve
 	settleMax   = 60 * time.Second // from the last send until all outcomes are known
 	groupsMax   = 60 * time.Second // until the groups have read and committed everything
-	readMax     = 90 * time.Second // of everything, through one agent
+	readMax     = 5 * time.Minute  // of a history's topics, through one agent
 	farewellMax = 20 * time.Second // of an agent that is asked to stop
 	calmAfter   = 8 * time.Second  // of sending, after the heal
 )
@@ -172,7 +172,11 @@ func (r *run) afterHeal(ctx context.Context, n *nemesis) {
 	healed := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, recoverMax)
 	for _, a := range r.cluster.Agents {
-		if err := a.AwaitReady(waiting); err != nil {
+		err := a.AwaitReady(waiting)
+		for err != nil && sleepUntil(waiting, time.Now().Add(restartPause)) { // The supervisor starts it.
+			err = a.AwaitReady(waiting)
+		}
+		if err != nil {
 			r.found("%s doesn't serve %v after the heal: %v", a.Name, recoverMax, err)
 		}
 	}
