@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -41,5 +43,34 @@ func TestDescribeProducers(t *testing.T) {
 	}
 	if resp.Topics[1].Partitions[0].ErrorMessage == nil || resp.Topics[0].Partitions[1].ErrorMessage != nil {
 		t.Error("as in Kafka, an unknown topic has a message, an unknown partition has none")
+	}
+}
+
+// TestDescribeProducers_Transactions: an open transaction is told by its first offset, a marker by its coordinator's epoch.
+func TestDescribeProducers_Transactions(t *testing.T) {
+	a := newAgent(t, newStore(), options{})
+	a.create("t", 1, nil)
+	topic := a.broker.topic("t")
+	p := shard.PartitionID{Topic: topic.Number}
+	effects := shard.AppendFlush(nil, 1, []shard.FlushBatch{
+		{Partition: p, Length: 1, Offsets: 5, ProducerID: shard.NoProducer},
+		{Partition: p, Position: 1, Length: 1, Offsets: 2, ProducerID: 7, Epoch: 3, Transaction: 9},
+	})
+	effects = shard.AppendMarker(effects, shard.Marker{Producer: 8, Transaction: 4, Epoch: 2, CoordinatorEpoch: 6, Partitions: []shard.PartitionID{p}})
+	journal := metastore.ShardJournal(topic.Shard(0, a.broker.cfg.Shards))
+	if _, err := a.broker.deps.Writer.Append(t.Context(), []metastore.Draft{{Journal: journal, Effects: effects}}); err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrDescribeProducersRequest()
+	req.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "t", Partitions: []int32{0}}}
+	got := call[*kmsg.DescribeProducersResponse](a, req).Topics[0].Partitions[0].ActiveProducers
+	if len(got) != 2 {
+		t.Fatalf("%+v", got)
+	}
+	if x := got[0]; x.ProducerID != 7 || x.ProducerEpoch != 3 || x.LastSequence != 1 || x.CurrentTxnStartOffset != 5 || x.CoordinatorEpoch != -1 {
+		t.Errorf("open: %+v", x)
+	}
+	if x := got[1]; x.ProducerID != 8 || x.ProducerEpoch != -1 || x.LastSequence != -1 || x.CurrentTxnStartOffset != -1 || x.CoordinatorEpoch != 6 {
+		t.Errorf("ended: %+v", x)
 	}
 }
