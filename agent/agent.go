@@ -123,12 +123,25 @@ func (a *Agent) readiness() error {
 	if t == nil {
 		return errors.New("no term has begun")
 	}
-	now := time.Now()
-	for _, r := range t.process.follower.Replicas() {
+	for _, r := range t.process.follower.Served() {
 		if err := r.Err(); err != nil {
 			return err
 		}
-		if age := now.Sub(r.FreshAt()); age > a.cfg.StaleMax {
+	}
+	return t.process.stale(a.cfg.StaleMax)
+}
+
+// stale says which of the journals that this agent serves it could not follow for
+// longer than max, nil if there is none. Such an agent must not be named to clients.
+// One that has stopped, or was given to this agent just now, says nothing of the agent.
+func (p *process) stale(max time.Duration) error {
+	now := time.Now()
+	for _, r := range p.follower.Served() {
+		fresh := r.FreshAt()
+		if fresh.IsZero() || r.Err() != nil {
+			continue
+		}
+		if age := now.Sub(fresh); age > max {
 			return fmt.Errorf("%v was confirmed fresh %v ago", r.ID(), age.Round(time.Second))
 		}
 	}
@@ -164,7 +177,7 @@ func (a *Agent) sources(p *process) metrics.Sources {
 		Cache:       p.blocks.Cache().Stats,
 		BuffersIdle: p.buffers.IdleBytes,
 		Statements:  p.store.Statements,
-		Replicas:    p.follower.Replicas,
+		Replicas:    p.follower.Followed,
 		Pushed:      p.follower.PushStats,
 		Peers: func() *follow.Stats {
 			if t := a.serving.Load(); t != nil && t.mesh != nil {

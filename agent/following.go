@@ -90,6 +90,8 @@ func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer
 		Peers:    p.peers,
 		Met:      p.members.LookSoon,
 		Sink:     p.follower,
+		Fit:      func() bool { return p.stale(a.cfg.StaleMax) == nil },
+		Wanted:   p.follower.Closely,
 	})
 	if err == nil {
 		w.Publish = m.Publish

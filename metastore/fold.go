@@ -50,6 +50,7 @@ type Fold struct {
 type mark struct {
 	version Version
 	hash    [32]byte
+	size    int64 // of the snapshot, in bytes
 }
 
 // Result is what an entry came to.
@@ -121,7 +122,7 @@ func (f *Fold) Apply(version Version, payload []byte, want func(Header) bool) (R
 	}
 	if marked {
 		snapshot := f.AppendSnapshot(nil)
-		f.remember(mark{version, SnapshotHash(snapshot)})
+		f.remember(mark{version, SnapshotHash(snapshot), int64(len(snapshot))})
 		if wanted {
 			res.Snapshot = snapshot
 		}
@@ -173,6 +174,16 @@ func (f *Fold) compare(body []byte) error {
 	return nil
 }
 
+// markSize returns the size of the snapshot at a mark, 0 if the mark isn't remembered.
+func (f *Fold) markSize(v Version) int64 {
+	for _, m := range f.marks {
+		if m.version == v {
+			return m.size
+		}
+	}
+	return 0
+}
+
 func (f *Fold) remember(m mark) {
 	if len(f.marks) == marksMax {
 		f.marks = slices.Delete(f.marks, 0, 1)
@@ -215,7 +226,16 @@ func (f *Fold) Restore(version Version, snapshot []byte) error {
 		return fmt.Errorf("restore the snapshot of version %d: %w", version, err)
 	}
 	f.version, f.numbers = version, numbers
-	f.marks = []mark{{version, SnapshotHash(snapshot)}}
+	f.marks = []mark{{version, SnapshotHash(snapshot), int64(len(snapshot))}}
+	return nil
+}
+
+// reset makes it the fold of nothing again. empty is the machine's state before the first entry.
+func (f *Fold) reset(empty []byte) error {
+	if err := f.machine.Restore(empty); err != nil {
+		return fmt.Errorf("%w: empty the state: %w", ErrStopped, err)
+	}
+	f.version, f.numbers, f.marks = 0, map[Term]uint64{}, nil
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Reader is what a Follower needs of a Store.
@@ -26,6 +28,7 @@ type Objects interface {
 type FollowerConfig struct {
 	PollEvery       time.Duration // the net under everything that wakes a replica sooner
 	GapWait         time.Duration // before what is missing under a pushed entry is read
+	AskedFor        time.Duration // a journal that isn't served is followed closely for so long after it was asked about
 	ReadBytesMax    int           // payload bytes of one journal in one read
 	ReadTimeout     time.Duration // of one statement
 	SnapshotTimeout time.Duration // of loading one snapshot's bytes
@@ -38,6 +41,7 @@ func DefaultFollowerConfig() FollowerConfig {
 	return FollowerConfig{
 		PollEvery:       time.Second,
 		GapWait:         20 * time.Millisecond,
+		AskedFor:        5 * time.Minute,
 		ReadBytesMax:    8 << 20,
 		ReadTimeout:     10 * time.Second,
 		SnapshotTimeout: time.Minute,
@@ -48,7 +52,8 @@ func DefaultFollowerConfig() FollowerConfig {
 
 // Follower keeps replicas of journals up to date by reading what they lack. One
 // read is in flight at a time; who asks meanwhile shares the next one, never one
-// that began before it asked.
+// that began before it asked. It follows closely what is served and what was asked
+// about lately; any other journal is caught up with on demand, and forgotten again.
 type Follower struct {
 	cfg      FollowerConfig
 	store    Reader
@@ -59,6 +64,7 @@ type Follower struct {
 	gap      chan struct{} // an entry was pushed whose predecessors are missing
 	pushers  atomic.Int64  // streams by which entries come
 	pushed   pushCounters
+	served   atomic.Pointer[func(JournalID) bool] // nil: all are
 	mu       struct {
 		sync.Mutex
 		next *round
@@ -80,15 +86,23 @@ func NewFollower(store Reader, objects Objects, cfg FollowerConfig) *Follower {
 
 // Follow adds a journal. Call it before Load and Run.
 func (f *Follower) Follow(id JournalID, m Machine) *Replica {
-	r := newReplica(id, m, f.cfg.Clock())
+	r := newReplica(id, m, f.cfg.Clock)
 	f.replicas[id] = r
 	f.order = append(f.order, id)
 	slices.Sort(f.order)
 	return r
 }
 
-// Replica returns the replica of a followed journal, else nil.
-func (f *Follower) Replica(id JournalID) *Replica { return f.replicas[id] }
+// Replica returns the replica of a journal, else nil. It counts as asking about the
+// journal, but waits for nothing: one that wasn't followed closely is empty, and its
+// FreshAt zero, until a Refresh.
+func (f *Follower) Replica(id JournalID) *Replica {
+	r := f.replicas[id]
+	if r != nil {
+		f.ask(r)
+	}
+	return r
+}
 
 // Replicas returns all replicas in the order of their journals.
 func (f *Follower) Replicas() []*Replica {
@@ -99,32 +113,60 @@ func (f *Follower) Replicas() []*Replica {
 	return rs
 }
 
-// Load brings all replicas to their journals' heads, from snapshots and the
-// entries after them. It is called once, before Run.
-func (f *Follower) Load(ctx context.Context) error {
-	for {
-		places, err := f.store.Snapshots(ctx, f.order)
+// Load brings the replicas that are followed closely to their journals' heads, from
+// snapshots and the entries after them. It is called once, before Run.
+func (f *Follower) Load(ctx context.Context) error { return f.read(ctx, f.Closely()) }
+
+// restoreCold loads the snapshots of those journals whose replicas are empty.
+func (f *Follower) restoreCold(ctx context.Context, ids []JournalID) error {
+	var cold []JournalID
+	for _, id := range ids {
+		if f.replicas[id].FreshAt().IsZero() {
+			cold = append(cold, id)
+		}
+	}
+	if len(cold) == 0 {
+		return nil
+	}
+	find := func() ([]SnapshotPlace, error) {
+		ctx, cancel := context.WithTimeout(ctx, f.cfg.ReadTimeout)
+		defer cancel()
+		places, err := f.store.Snapshots(ctx, cold)
 		if err != nil {
-			return fmt.Errorf("find the journals' snapshots: %w", err)
+			return nil, fmt.Errorf("find the journals' snapshots: %w", err)
 		}
+		return places, nil
+	}
+	places, err := find()
+	for err == nil {
 		if err = f.restoreAll(ctx, places); err == nil {
-			return f.read(ctx, f.order)
+			return nil
 		}
-		again, lookErr := f.store.Snapshots(ctx, f.order)
+		again, lookErr := find()
 		if lookErr != nil || slices.Equal(places, again) {
 			return err
 		}
 		// A snapshot was replaced, and its object deleted, while it was loaded.
+		places, err = again, nil
 	}
+	return err
 }
 
+// snapshotLoadsMax bounds the snapshots that are loaded at once.
+const snapshotLoadsMax = 8
+
 func (f *Follower) restoreAll(ctx context.Context, places []SnapshotPlace) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(snapshotLoadsMax)
 	for _, p := range places {
-		if err := f.restore(ctx, p); err != nil {
-			return err
-		}
+		group.Go(func() error {
+			if f.replicas[p.Journal].Version() >= p.Version {
+				return nil
+			}
+			return f.restore(ctx, p)
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // Run reads when asked, and each PollEvery as a net, until ctx ends.
@@ -136,7 +178,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer gap.Stop()
 	open := false // gap is running
 	for {
-		journals := f.order
+		var journals []JournalID
 		select {
 		case <-ctx.Done():
 			return nil
@@ -158,18 +200,20 @@ func (f *Follower) Run(ctx context.Context) error {
 			}
 			continue
 		case <-f.kick:
-			journals = nil
 		case <-tick.C:
+			f.unload()
+			journals = f.Closely()
 		}
 		f.mu.Lock()
 		asked := f.mu.next
 		f.mu.next = nil
 		f.mu.Unlock()
-		if asked != nil && journals == nil {
+		if asked != nil {
 			for id := range asked.journals {
 				journals = append(journals, id)
 			}
 			slices.Sort(journals)
+			journals = slices.Compact(journals)
 		}
 		if len(journals) == 0 {
 			continue
@@ -198,6 +242,7 @@ func (f *Follower) Refresh(ctx context.Context, journals ...JournalID) error {
 		f.mu.next = r
 	}
 	for _, id := range journals {
+		f.ask(f.replicas[id])
 		r.journals[id] = true
 	}
 	f.mu.Unlock()
@@ -224,6 +269,9 @@ func (f *Follower) Refresh(ctx context.Context, journals ...JournalID) error {
 // read reads until each of the journals' replicas has reached a head that a read
 // of this call saw. A stopped journal is passed over.
 func (f *Follower) read(ctx context.Context, journals []JournalID) error {
+	if err := f.restoreCold(ctx, journals); err != nil {
+		return err
+	}
 	for len(journals) > 0 {
 		began := f.cfg.Clock()
 		positions := make([]Position, 0, len(journals))
@@ -261,12 +309,12 @@ func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began ti
 	if tail.Lost > 0 {
 		err := &LostTailError{Journal: tail.Journal, Head: tail.Head, Seen: tail.Lost}
 		r.stop(err)
-		f.cfg.Log.Error("a journal has stopped", "journal", tail.Journal, "err", err)
+		f.stopped(r, err)
 		return false, nil
 	}
-	if tail.Head < asked.After {
+	if seen := max(asked.After, r.forgotten()); tail.Head < seen {
 		err := fmt.Errorf("%w: its head is version %d, and version %d was seen: the metastore lost its tail",
-			ErrStopped, tail.Head, asked.After)
+			ErrStopped, tail.Head, seen)
 		r.stop(err)
 		f.stopped(r, err)
 		return false, nil

@@ -35,7 +35,7 @@ func (f *Follower) Pusher(change int64) { f.pushers.Add(change) }
 func (f *Follower) Receive(journal JournalID, version Version, payload []byte) {
 	f.pushed.entries.Add(1)
 	r := f.replicas[journal]
-	if r == nil {
+	if r == nil || !f.close(r) {
 		f.pushed.unwanted.Add(1)
 		return
 	}

@@ -120,10 +120,10 @@ func (p *Reaper) prune(ctx context.Context, known []Term) error {
 	return nil
 }
 
-// tell appends to each journal the ends of the dead terms that have a number there.
+// tell appends to each journal that this agent serves the ends of the dead terms that have a number there.
 func (p *Reaper) tell(ctx context.Context, dead map[Term]bool) error {
 	var drafts []Draft
-	for _, r := range p.follower.Replicas() {
+	for _, r := range p.follower.Served() {
 		if r.Err() != nil {
 			continue
 		}

@@ -11,9 +11,12 @@ import (
 // its Follower (what it read, and what other agents pushed) and its agent's Writer
 // (what it appended), and read by anyone.
 type Replica struct {
-	id   JournalID
-	told atomic.Bool // that the journal has stopped
-	mu   struct {
+	id    JournalID
+	clock func() time.Time
+	told  atomic.Bool  // that the journal has stopped
+	asked atomic.Int64 // when it was last asked about, ns by the follower's clock
+	empty []byte       // the machine's state before the first entry
+	mu    struct {
 		sync.RWMutex
 		fold    *Fold
 		err     error         // set once the journal has stopped
@@ -21,8 +24,9 @@ type Replica struct {
 		changed chan struct{} // closed at the next change; nil while nobody waits
 		own     *ownEntry     // this agent's append in flight
 		since   Since
-		held    held // entries that came before those that precede them
-		sums    sums // of the entries folded last
+		held    held    // entries that came before those that precede them
+		sums    sums    // of the entries folded last
+		seen    Version // when it was emptied last
 	}
 }
 
@@ -43,10 +47,10 @@ type ownEntry struct {
 	result Result
 }
 
-func newReplica(id JournalID, m Machine, now time.Time) *Replica {
-	r := &Replica{id: id}
+func newReplica(id JournalID, m Machine, clock func() time.Time) *Replica {
+	r := &Replica{id: id, clock: clock, empty: m.AppendSnapshot(nil)}
 	r.mu.fold = NewFold(m)
-	r.mu.since.At = now
+	r.mu.since.At = clock()
 	return r
 }
 
@@ -189,7 +193,11 @@ func (r *Replica) applyLocked(version Version, payload []byte) error {
 	if !res.Void && r.ownsLocked(res.Header) {
 		r.mu.own.landed, r.mu.own.result = true, res
 	}
-	if !ofSnapshot(payload) {
+	switch of, told := ofSnapshot(payload); {
+	case told > r.mu.since.Snapshot:
+		// Its writer places it now; until then entries count that it covers.
+		r.mu.since = Since{SnapshotBytes: r.mu.fold.markSize(told), Snapshot: told, At: r.clock()}
+	case !of:
 		r.mu.since.Entries++
 		r.mu.since.Bytes += int64(len(payload))
 	}
@@ -208,20 +216,25 @@ func (r *Replica) ownsLocked(h Header) bool {
 	return own != nil && own.term == h.Term && own.number == h.Number
 }
 
-// ofSnapshot tells whether an entry has no effects but a snapshot's mark or hash.
-func ofSnapshot(payload []byte) bool {
+// ofSnapshot tells whether an entry has no effects but a snapshot's mark or hash, and
+// the version whose hash it tells, else 0.
+func ofSnapshot(payload []byte) (of bool, told Version) {
 	_, effects, err := ParseEntry(payload)
 	for err == nil {
-		var kind EffectKind
-		var ok bool
-		if kind, _, ok, err = effects.Next(); !ok {
-			return err == nil
-		}
-		if kind != EffectSnapshotMark && kind != EffectSnapshotHash {
-			return false
+		kind, body, ok, nextErr := effects.Next()
+		switch {
+		case nextErr != nil:
+			return false, 0
+		case !ok:
+			return true, told
+		case kind == EffectSnapshotHash:
+			d := Decoder{Rest: body}
+			told = Version(d.Uvarint())
+		case kind != EffectSnapshotMark:
+			return false, 0
 		}
 	}
-	return false
+	return false, 0
 }
 
 // restore replaces the state by a snapshot's, unless it is no newer.

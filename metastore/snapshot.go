@@ -53,7 +53,7 @@ func NewSnapshotter(store SnapshotPlacer, objects SnapshotObjects, follower *Fol
 	return &Snapshotter{cfg: cfg, store: store, objects: objects, follower: follower, writer: writer}
 }
 
-// Run looks after all followed journals until ctx ends. A snapshot that can't be made is logged and tried again.
+// Run looks after the journals that are followed closely until ctx ends. A snapshot that can't be made is logged and tried again.
 func (s *Snapshotter) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.LookEvery)
 	defer tick.Stop()
@@ -63,7 +63,7 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for _, r := range s.follower.Replicas() {
+		for _, r := range s.follower.Followed() {
 			if !s.due(r) {
 				continue
 			}
@@ -75,15 +75,23 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 	}
 }
 
+// lateFactor is how much later than its own an agent makes the snapshots of the
+// journals that others serve.
+const lateFactor = 2
+
 func (s *Snapshotter) due(r *Replica) bool {
 	since := r.Since()
 	if since.Entries == 0 || r.Err() != nil {
 		return false
 	}
-	if since.Entries >= s.cfg.EntriesMin && since.Bytes >= since.SnapshotBytes {
+	late := 1
+	if !s.follower.Serves(r.ID()) {
+		late = lateFactor
+	}
+	if since.Entries >= late*s.cfg.EntriesMin && since.Bytes >= int64(late)*since.SnapshotBytes {
 		return true
 	}
-	return s.follower.cfg.Clock().Sub(since.At) >= s.cfg.After
+	return s.follower.cfg.Clock().Sub(since.At) >= time.Duration(late)*s.cfg.After
 }
 
 // SnapshotKey is the bucket key of the snapshot of a journal at a version.
@@ -102,7 +110,7 @@ func ParseSnapshotKey(key string) (journal string, v Version, ok bool) {
 }
 
 // Snapshot marks a version, writes its state to the bucket, tells its hash to the
-// other replicas, places it and trims the entries that it covers.
+// other replicas, places it and trims the entries that the one before it covers.
 func (s *Snapshotter) Snapshot(ctx context.Context, j JournalID) error {
 	landed, err := s.writer.Append(ctx, []Draft{{Journal: j, Effects: AppendSnapshotMark(nil)}})
 	if err != nil {
@@ -122,18 +130,21 @@ func (s *Snapshotter) Snapshot(ctx context.Context, j JournalID) error {
 		return fmt.Errorf("place version %d: %w", version, err)
 	}
 	s.follower.Replica(j).placed(version, place.Size, s.follower.cfg.Clock())
-	// Placed: a start reads it from now on. What it covers goes in small batches; if we die here, the next snapshot goes on.
+	// Placed: a start reads it from now on.
+	if replaced == nil {
+		return nil
+	}
+	// What the one before covered goes, in small batches; if we die here, the next
+	// snapshot goes on. What only this one covers stays, so that a follower that is a
+	// poll behind reads entries, not the snapshot.
 	for {
-		n, err := s.store.Trim(ctx, j, version, s.cfg.TrimRowsMax)
+		n, err := s.store.Trim(ctx, j, replaced.Version, s.cfg.TrimRowsMax)
 		if err != nil {
-			return fmt.Errorf("trim through version %d: %w", version, err)
+			return fmt.Errorf("trim through version %d: %w", replaced.Version, err)
 		}
 		if n < s.cfg.TrimRowsMax {
 			break
 		}
-	}
-	if replaced == nil {
-		return nil
 	}
 	// Who read the old place a moment ago finds it gone, and asks for the place again.
 	if err := s.objects.Delete(ctx, replaced.Object); err != nil {

@@ -22,7 +22,7 @@ const (
 	kindWants   = 5 // acceptor: the journals it follows
 	kindEntries = 6 // dialler: what it has appended
 	kindPing    = 7
-	kindPong    = 8
+	kindPong    = 8 // one byte: whether the acceptor is fit to serve
 )
 
 const (

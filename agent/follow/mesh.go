@@ -37,6 +37,8 @@ type Deps struct {
 	Peers    func() []Peer // who they are now; Self is passed over
 	Met      func()        // an agent has come that Peers doesn't name; may be nil
 	Sink     Sink
+	// Fit tells whether this agent may serve clients, which its peers are told; nil: it may.
+	Fit func() bool
 	// Wanted returns the journals that this agent follows; nil: all.
 	Wanted func() []metastore.JournalID
 }
@@ -157,11 +159,11 @@ func (m *Mesh) Publish(parts []metastore.AppendPart, versions []metastore.Versio
 	}
 }
 
-// Reachable tells whether a peer answers: this agent has a stream to it that was
-// answered within SilenceMax. It is true of this agent itself.
+// Reachable tells whether a peer answers and is fit to serve: this agent has a
+// stream to it that was answered so within SilenceMax. Of itself it says whether it is fit.
 func (m *Mesh) Reachable(node int32) bool {
 	if node == m.deps.Self.Node {
-		return true
+		return m.deps.Fit == nil || m.deps.Fit()
 	}
 	return slices.ContainsFunc(*m.publishing.Load(), func(s *sender) bool { return s.peer.Node == node && s.reachable() })
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"slices"
@@ -29,7 +31,7 @@ func (m *Mesh) receive(ctx context.Context, socket net.Conn) {
 	}
 	st, err := m.answer(conn)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, io.EOF) { // Who says nothing tests the connection.
 			m.cfg.Log.Warn("a stream of a peer was refused", "from", conn.RemoteAddr(), "err", err)
 		}
 		return
@@ -93,7 +95,11 @@ func (m *Mesh) take(st *stream) error {
 				told = now
 				buf = endFrame(appendWants(beginFrame(buf, kindWants), told), len(buf), st.out)
 			}
-			buf = endFrame(beginFrame(buf, kindPong), len(buf), st.out)
+			fit := byte(1)
+			if m.deps.Fit != nil && !m.deps.Fit() {
+				fit = 0
+			}
+			buf = endFrame(append(beginFrame(buf, kindPong), fit), len(buf), st.out)
 		case kindEntries:
 			if err := m.takeEntries(st, body); err != nil {
 				return err

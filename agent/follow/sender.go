@@ -31,6 +31,7 @@ type sender struct {
 	stop   func()
 	wake   chan struct{}
 	heard  atomic.Int64 // when the peer last answered, ns since 1970; 0: no stream
+	unfit  atomic.Bool  // the peer said so
 	silent bool         // run's: the last try failed and that was told
 	mu     struct {
 		sync.Mutex
@@ -88,7 +89,7 @@ func (s *sender) setUp(up bool, w wants) {
 
 func (s *sender) reachable() bool {
 	heard := s.heard.Load()
-	return heard != 0 && s.mesh.cfg.Clock().UnixNano()-heard <= int64(s.mesh.cfg.SilenceMax)
+	return heard != 0 && !s.unfit.Load() && s.mesh.cfg.Clock().UnixNano()-heard <= int64(s.mesh.cfg.SilenceMax)
 }
 
 // run keeps a stream to the peer until ctx ends.
@@ -248,6 +249,7 @@ func (s *sender) listen(st *stream) error {
 				s.mesh.cfg.Log.Info("a peer is reachable", "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr)
 			}
 		case kindPong:
+			s.unfit.Store(len(body) > 0 && body[0] == 0)
 		default: // Of a later release.
 		}
 		s.heard.Store(s.mesh.cfg.Clock().UnixNano())
