@@ -108,7 +108,7 @@ func (b *Builder) Finish() []byte {
 			at += size
 		}
 	}
-	b.dst = appendTrailer(b.dst, footer)
+	b.dst = appendTrailer(b.dst, footer, kindIngest)
 	if len(b.dst) > SizeMax {
 		panic(fmt.Sprintf("segment: %d bytes", len(b.dst)))
 	}

@@ -18,11 +18,15 @@ const (
 	dumpValueBytesMax = 64
 )
 
-// Dump writes what a segment holds in words, with its records if asked for. It
+// Dump writes what a segment of either kind holds in words, with its records if asked for. It
 // shows all that can be read of a damaged one, and then returns the first damage.
 func Dump(w io.Writer, b []byte, records bool) error {
 	d := dumper{w: bufio.NewWriter(w), records: records}
-	if s, err := Parse(b); err == nil {
+	if m, err := ParseMerged(b); err == nil {
+		d.merged(m)
+	} else if len(b) > 4 && b[4] == kindMerged {
+		d.damaged(err)
+	} else if s, err := Parse(b); err == nil {
 		d.segment(s)
 	} else {
 		d.damaged(err)
@@ -66,10 +70,50 @@ func (d *dumper) segment(s *Segment) {
 	}
 }
 
+func (d *dumper) merged(s *MergedSegment) {
+	d.printf("segment   %v\n", s.ID)
+	d.printf("cluster   %s\n", s.Cluster)
+	d.printf("shard     %d\n", s.Shard)
+	d.printf("written   %s\n", showTime(s.Written))
+	d.printf("size      %d bytes, the footer at %d\n", s.Size, s.FooterAt)
+	d.printf("holds     %s\n", count(len(s.Extents), "extent", "extents"))
+	for i := range s.Extents {
+		e := &s.Extents[i]
+		d.printf("extent    topic %s (%d), partition %d: offsets %d to %d, %d bytes at %d, %s\n",
+			showTopic(e.Topic), e.Number, e.Partition, e.Base, e.End-1, e.Length, e.Position, count(int(e.Records), "record", "records"))
+		for _, a := range e.Index.Aborted {
+			d.printf("  aborted producer %d, offsets %d to %d\n", a.Producer, a.First, a.Last)
+		}
+		for k, b := range e.Index.Blocks {
+			end := e.End
+			if k+1 < len(e.Index.Blocks) {
+				end = e.Index.Blocks[k+1].Base
+			}
+			data := s.Bytes(e)[b.Position : b.Position+b.Length]
+			state := "intact"
+			if err := b.Verify(data, end); err != nil {
+				d.damaged(err)
+				state = "DAMAGED"
+			}
+			d.printf("  block   offsets %d to %d: %d bytes at %d, until %s, CRC-32C %08x, %s\n",
+				b.Base, end-1, b.Length, e.Position+b.Position, showTime(b.MaxTimestamp), b.CRC, state)
+			for at := e.Position + b.Position; len(data) > 0; {
+				h, one, rest, err := batch.Next(data)
+				if err != nil {
+					break // said by the block
+				}
+				d.printf("  offset  %d\n", h.BaseOffset)
+				d.batch(at, one)
+				at, data = at+int64(len(one)), rest
+			}
+		}
+	}
+}
+
 // remains shows what a segment without its footer still tells: its id, and the
 // batches from the first on, up to one that is damaged.
 func (d *dumper) remains(b []byte) {
-	id, err := parseHeader(b)
+	id, err := parseHeader(b, kindIngest)
 	if err != nil {
 		return
 	}

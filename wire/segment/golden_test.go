@@ -55,8 +55,8 @@ func show(b []byte) string {
 // goldenSegments is what the golden files hold. Version 1 is written for ever as
 // here: a change of these bytes is a new version.
 func goldenSegments() map[string][]byte {
-	empty, _ := build(Info{Cluster: "c", ID: ID{1, 1}, Flush: 1}, nil)
-	one, _ := build(Info{Cluster: "MkU3OEVBNTcwNTJENDM2Qg", ID: ID{1, 2}, Flush: 3, Written: 1_795_429_680_123}, []added{{0, topicA, 0, aBatch(1, "hello")}})
+	empty, _ := build(Info{Cluster: "c", ID: ID{Term: 1, Number: 1}, Flush: 1}, nil)
+	one, _ := build(Info{Cluster: "MkU3OEVBNTcwNTJENDM2Qg", ID: ID{Term: 1, Number: 2}, Flush: 3, Written: 1_795_429_680_123}, []added{{0, topicA, 0, aBatch(1, "hello")}})
 	runs := fullRuns()
 	runs[4].data = aBatch(12, "five")
 	stamped := aBatch(2, "stamped")

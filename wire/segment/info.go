@@ -7,39 +7,48 @@ import (
 )
 
 // ID names a segment for ever: the term that wrote it and its place among that
-// term's segments.
+// term's segments of its kind.
 type ID struct {
 	Term   uint64 // as the metastore numbers terms, from 1
-	Number uint64 // counts the term's segments from 1
+	Number uint64 // counts the term's segments of the kind from 1
+	Merged bool   // a partition segment; else an ingest segment
 }
 
-// Persisted: the form of a segment's key.
+// Persisted: the form of a segment's key. No prefix is another's.
 const (
-	keyPrefix       = "segments/"
+	IngestPrefix    = "segments/"   // of ingest segments' keys
+	MergedPrefix    = "partitions/" // of partition segments' keys
 	keyTermDigits   = 10
 	keyNumberDigits = 12
 )
 
 // Key returns the segment's key in the bucket:
-// "segments/<term, 10 digits>/<number, 12 digits>", so that keys sort as IDs do.
-// A larger term or number takes more digits.
+// "segments/<term, 10 digits>/<number, 12 digits>", or "partitions/…" of a partition
+// segment, so that keys sort as IDs do. A larger term or number takes more digits.
 func (id ID) Key() string {
-	return fmt.Sprintf("%s%0*d/%0*d", keyPrefix, keyTermDigits, id.Term, keyNumberDigits, id.Number)
+	prefix := IngestPrefix
+	if id.Merged {
+		prefix = MergedPrefix
+	}
+	return fmt.Sprintf("%s%0*d/%0*d", prefix, keyTermDigits, id.Term, keyNumberDigits, id.Number)
 }
 
 func (id ID) String() string { return id.Key() }
 
 // ParseKey returns the ID whose Key is key, and whether there is one.
 func ParseKey(key string) (ID, bool) {
-	rest, ok := strings.CutPrefix(key, keyPrefix)
+	rest, ok := strings.CutPrefix(key, IngestPrefix)
+	merged := false
 	if !ok {
-		return ID{}, false
+		if rest, merged = strings.CutPrefix(key, MergedPrefix); !merged {
+			return ID{}, false
+		}
 	}
 	term, number, ok := strings.Cut(rest, "/")
 	if !ok {
 		return ID{}, false
 	}
-	var id ID
+	id := ID{Merged: merged}
 	var err error
 	if id.Term, err = strconv.ParseUint(term, 10, 64); err != nil {
 		return ID{}, false
@@ -51,12 +60,12 @@ func ParseKey(key string) (ID, bool) {
 	return id, id.Key() == key
 }
 
-// Compare orders IDs by term, then number: the order of their keys.
+// Compare orders IDs of one kind by term, then number: the order of their keys.
 func (id ID) Compare(other ID) int {
 	switch {
 	case id.Term < other.Term || id.Term == other.Term && id.Number < other.Number:
 		return -1
-	case id == other:
+	case id.Term == other.Term && id.Number == other.Number:
 		return 0
 	}
 	return 1

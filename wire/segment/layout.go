@@ -12,8 +12,10 @@ import (
 const (
 	magicHead = "WADI"
 	magicTail = "IDAW"
-	// kindIngest is the kind of segments that a flush writes.
+	// kindIngest is the kind of segments that a flush writes, kindMerged of those that
+	// compaction writes.
 	kindIngest = 'I'
+	kindMerged = 'P'
 	// version is the format that is written.
 	version = 1
 
@@ -53,30 +55,37 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func appendHeader(dst []byte, id ID) []byte {
 	at := len(dst)
 	dst = append(dst, magicHead...)
-	dst = append(dst, kindIngest, version, 0, 0)
+	dst = append(dst, id.kind(), version, 0, 0)
 	dst = binary.BigEndian.AppendUint64(dst, id.Term)
 	dst = binary.BigEndian.AppendUint64(dst, id.Number)
 	dst = append(dst, 0, 0, 0, 0)
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
 
-// parseHeader decodes the fixed header that b begins with.
-func parseHeader(b []byte) (ID, error) {
+func (id ID) kind() byte {
+	if id.Merged {
+		return kindMerged
+	}
+	return kindIngest
+}
+
+// parseHeader decodes the fixed header that b begins with, of a segment of a kind.
+func parseHeader(b []byte, kind byte) (ID, error) {
 	if len(b) < headerSize || string(b[:4]) != magicHead {
 		return ID{}, fmt.Errorf("%w: it doesn't begin as a segment", ErrCorrupt)
 	}
-	if err := checkVersion([4]byte(b[4:8])); err != nil {
+	if err := checkVersion([4]byte(b[4:8]), kind); err != nil {
 		return ID{}, err
 	}
 	if crc32.Checksum(b[:headerSize-4], castagnoli) != binary.BigEndian.Uint32(b[headerSize-4:]) {
 		return ID{}, fmt.Errorf("%w: the header's checksum", ErrCorrupt)
 	}
-	return ID{Term: binary.BigEndian.Uint64(b[8:]), Number: binary.BigEndian.Uint64(b[16:])}, nil
+	return ID{Term: binary.BigEndian.Uint64(b[8:]), Number: binary.BigEndian.Uint64(b[16:]), Merged: kind == kindMerged}, nil
 }
 
 // checkVersion takes the kind, the version and two bytes of flags, which version 1 has none of.
-func checkVersion(b [4]byte) error {
-	if b != [4]byte{kindIngest, version} {
+func checkVersion(b [4]byte, kind byte) error {
+	if b != [4]byte{kind, version} {
 		return fmt.Errorf("%w: kind %q, version %d, flags %x", ErrVersion, b[0], b[1], b[2:])
 	}
 	return nil
@@ -100,9 +109,9 @@ func appendInfo(dst []byte, info Info) []byte {
 }
 
 // appendTrailer appends the trailer of a footer that begins at position footer.
-func appendTrailer(dst []byte, footer int) []byte {
+func appendTrailer(dst []byte, footer int, kind byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(dst)-footer))
-	dst = append(dst, kindIngest, version, 0, 0)
+	dst = append(dst, kind, version, 0, 0)
 	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[footer:], castagnoli))
 	return append(dst, magicTail...)
 }

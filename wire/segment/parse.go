@@ -72,7 +72,7 @@ type Segment struct {
 // Parse decodes a whole segment, whose bytes it keeps. It checks the header and
 // the footer; Verify checks the runs.
 func Parse(b []byte) (*Segment, error) {
-	id, err := parseHeader(b)
+	id, err := parseHeader(b, kindIngest)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +120,21 @@ func (f *Footer) VerifyRange(position int64, b []byte) (runs int, err error) {
 // bytes. A *ShortTailError says how many it takes when tail is too short; TailHint
 // is enough for most.
 func ReadFooter(tail []byte, size int64) (*Footer, error) {
+	b, err := readTail(tail, size, kindIngest)
+	if err != nil {
+		return nil, err
+	}
+	f := &Footer{Size: size, FooterAt: size - trailerSize - int64(len(b))}
+	d := decoder{rest: b}
+	d.footer(f)
+	if d.fault != "" {
+		return nil, fmt.Errorf("%w: the footer's %s", ErrCorrupt, d.fault)
+	}
+	return f, nil
+}
+
+// readTail returns the bytes of the footer, checked, from the last bytes of a segment.
+func readTail(tail []byte, size int64, kind byte) ([]byte, error) {
 	switch {
 	case size < headerSize+trailerSize || size > SizeMax || int64(len(tail)) > size:
 		return nil, fmt.Errorf("%w: a size of %d bytes", ErrCorrupt, size)
@@ -130,7 +145,7 @@ func ReadFooter(tail []byte, size int64) (*Footer, error) {
 	if string(trailer[12:]) != magicTail {
 		return nil, fmt.Errorf("%w: it doesn't end as a segment", ErrCorrupt)
 	}
-	if err := checkVersion([4]byte(trailer[4:8])); err != nil {
+	if err := checkVersion([4]byte(trailer[4:8]), kind); err != nil {
 		return nil, err
 	}
 	length := int64(binary.BigEndian.Uint32(trailer))
@@ -144,13 +159,7 @@ func ReadFooter(tail []byte, size int64) (*Footer, error) {
 	if crc32.Checksum(footer[:length+8], castagnoli) != binary.BigEndian.Uint32(trailer[8:]) {
 		return nil, fmt.Errorf("%w: the footer's checksum", ErrCorrupt)
 	}
-	f := &Footer{Size: size, FooterAt: size - trailerSize - length}
-	d := decoder{rest: footer[:length]}
-	d.footer(f)
-	if d.fault != "" {
-		return nil, fmt.Errorf("%w: the footer's %s", ErrCorrupt, d.fault)
-	}
-	return f, nil
+	return footer[:length], nil
 }
 
 // decoder reads a footer. After the first fault every read returns zero.

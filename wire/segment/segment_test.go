@@ -101,7 +101,7 @@ func TestParse_WhatBuilderWrote(t *testing.T) {
 }
 
 func TestParse_Empty(t *testing.T) {
-	body, _ := build(Info{ID: ID{1, 1}, Written: -1}, nil)
+	body, _ := build(Info{ID: ID{Term: 1, Number: 1}, Written: -1}, nil)
 	s, err := Parse(body)
 	if err != nil || len(s.Runs) != 0 || s.FooterAt != headerSize || s.Written != -1 || s.Verify() != nil {
 		t.Errorf("got %+v, %v", s, err)
@@ -112,7 +112,7 @@ func TestParse_Random(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var b Builder // reused
 	for range 200 {
-		info := Info{Cluster: string(make([]byte, random.IntN(ClusterBytesMax+1))), ID: ID{random.Uint64(), random.Uint64()}, Flush: random.Uint64(), Written: random.Int64()}
+		info := Info{Cluster: string(make([]byte, random.IntN(ClusterBytesMax+1))), ID: ID{Term: random.Uint64(), Number: random.Uint64()}, Flush: random.Uint64(), Written: random.Int64()}
 		for range random.IntN(5) {
 			info.Fates = append(info.Fates, Fate{random.Uint32(), random.Uint64(), random.Uint64()})
 		}
@@ -232,16 +232,16 @@ func TestVerifyRange(t *testing.T) {
 // forged returns a segment whose footer is made by change, its checksums right.
 func forged(footer func([]byte) []byte) []byte {
 	data := aBatch(1, "v")
-	b := append(appendHeader(nil, ID{1, 2}), data...)
+	b := append(appendHeader(nil, ID{Term: 1, Number: 2}), data...)
 	at := len(b)
 	b = footer(b)
-	return appendTrailer(b, at)
+	return appendTrailer(b, at, kindIngest)
 }
 
 func TestReadFooter_Hostile(t *testing.T) {
 	data := aBatch(1, "v")
 	size := uint64(len(data))
-	info := func(b []byte) []byte { return appendInfo(b, Info{ID: ID{1, 2}}) }
+	info := func(b []byte) []byte { return appendInfo(b, Info{ID: ID{Term: 1, Number: 2}}) }
 	run := func(b []byte, shard, partition, batches uint64, lengths ...uint64) []byte {
 		b = binary.AppendUvarint(b, shard)
 		b = append(b, topicA[:]...)
@@ -262,7 +262,7 @@ func TestReadFooter_Hostile(t *testing.T) {
 		footer func([]byte) []byte
 	}{
 		{"empty", func(b []byte) []byte { return b }},
-		{"another term", func(b []byte) []byte { return run(append(appendInfo(b, Info{ID: ID{3, 2}}), 1), 0, 0, 1, size) }},
+		{"another term", func(b []byte) []byte { return run(append(appendInfo(b, Info{ID: ID{Term: 3, Number: 2}}), 1), 0, 0, 1, size) }},
 		{"a long cluster id", func(b []byte) []byte { return good(append(b, ClusterBytesMax+1)) }},
 		{"2⁶⁴−1 fates", func(b []byte) []byte {
 			b = info(b)
@@ -304,14 +304,14 @@ func TestReadFooter_Hostile(t *testing.T) {
 	}
 	t.Run("a batch whose header says another length", func(t *testing.T) {
 		long := aBatch(1, string(make([]byte, 100)))
-		b := append(appendHeader(nil, ID{1, 2}), long...)
+		b := append(appendHeader(nil, ID{Term: 1, Number: 2}), long...)
 		at := len(b)
 		b = append(info(b), 1, 0)
 		b = append(b, topicA[:]...)
 		b = append(b, 0)
 		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(long, castagnoli))
 		b = append(b, 2, 61)
-		b = appendTrailer(binary.AppendUvarint(b, uint64(len(long)-61)), at)
+		b = appendTrailer(binary.AppendUvarint(b, uint64(len(long)-61)), at, kindIngest)
 		s, err := Parse(b)
 		if err != nil {
 			t.Fatal(err)
@@ -330,7 +330,7 @@ func TestReadFooter_Memory(t *testing.T) {
 		"batches": {runs: 1, batches: size - 64},
 	} {
 		b := forged(func(b []byte) []byte {
-			b = binary.AppendUvarint(appendInfo(b, Info{ID: ID{1, 2}}), claim.runs)
+			b = binary.AppendUvarint(appendInfo(b, Info{ID: ID{Term: 1, Number: 2}}), claim.runs)
 			if claim.batches > 0 {
 				b = append(b, make([]byte, runBytesMin-2)...)
 				b = binary.AppendUvarint(b, claim.batches)
@@ -421,7 +421,7 @@ func TestBuilder_Allocations(t *testing.T) {
 }
 
 func TestID_Key(t *testing.T) {
-	ids := []ID{{0, 0}, {1, 1}, {1, 2}, {1, 999_999_999_999}, {2, 1}, {9_999_999_999, 1}, {1 << 60, 1 << 60}, {math.MaxUint64, math.MaxUint64}}
+	ids := []ID{{Term: 0}, {Term: 1, Number: 1}, {Term: 1, Number: 2}, {Term: 1, Number: 999_999_999_999}, {Term: 2, Number: 1}, {Term: 9_999_999_999, Number: 1}, {Term: 1 << 60, Number: 1 << 60}, {Term: math.MaxUint64, Number: math.MaxUint64}}
 	for i, id := range ids {
 		got, ok := ParseKey(id.Key())
 		if !ok || got != id {
@@ -433,7 +433,7 @@ func TestID_Key(t *testing.T) {
 			}
 		}
 	}
-	if key := (ID{7, 42}).Key(); key != "segments/0000000007/000000000042" {
+	if key := (ID{Term: 7, Number: 42}).Key(); key != "segments/0000000007/000000000042" {
 		t.Errorf("got %q", key)
 	}
 	for _, key := range []string{
