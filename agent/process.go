@@ -212,6 +212,7 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 		Replica:   func(i int) *metastore.Replica { return p.follower.Replica(metastore.ShardJournal(i)) },
 		Resolve:   fetch.Resolver(p.follower.Replica(metastore.CatalogJournal), shards),
 		Refresher: p.follower,
+		Rows:      p.store,
 		Blocks:    p.blocks,
 		Hub:       hub,
 		Clock:     fc.Clock,

@@ -94,9 +94,12 @@ func (s *Snapshotter) due(r *Replica) bool {
 	return s.follower.cfg.Clock().Sub(since.At) >= time.Duration(late)*s.cfg.After
 }
 
+// SnapshotPrefix begins the keys of snapshots. Persisted.
+const SnapshotPrefix = "snapshots/"
+
 // SnapshotKey is the bucket key of the snapshot of a journal at a version.
 func SnapshotKey(j JournalID, v Version) string {
-	return fmt.Sprintf("snapshots/%v/%020d", j, uint64(v))
+	return fmt.Sprintf(SnapshotPrefix+"%v/%020d", j, uint64(v))
 }
 
 // ParseSnapshotKey inverts SnapshotKey up to the journal's name.

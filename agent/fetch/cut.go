@@ -94,10 +94,15 @@ func (r *Response) cut(slices [][]byte, e shard.Extent, offset, upper int64, byt
 	s := newSpan(slices)
 	var scratch [batch.HeaderSize]byte
 	base := e.BaseOffset
-	for base < e.End() && base < upper {
+	for base < e.End() && base < upper && (s.left > 0 || !e.Segment.Merged) {
 		h, err := s.next(sizeMax, scratch[:])
 		if err != nil {
 			return bytes, false, err
+		}
+		if e.Segment.Merged { // its batches have their offsets, with the holes that compaction made
+			if base = h.BaseOffset; base >= upper {
+				break
+			}
 		}
 		size := h.Size()
 		end := base + int64(h.LastOffsetDelta) + 1

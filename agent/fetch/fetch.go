@@ -31,6 +31,7 @@ type Deps struct {
 	// Resolve finds a partition. It fails with ErrUnknownTopicID or ErrUnknownPartition.
 	Resolve   func(Key) (Place, error)
 	Refresher Refresher
+	Rows      Rows // where merged offsets lie
 	Blocks    *Blocks
 	Hub       *Hub
 	Clock     func() time.Time
@@ -42,6 +43,7 @@ type Fetcher struct {
 	cfg      Config
 	deps     Deps
 	sessions *Sessions
+	history  *history
 	places   *semaphore.Weighted // partitions of the fetches under way
 	answered []atomic.Uint64     // by shard: the highest version that an answer came from
 	counts   counters
@@ -56,6 +58,7 @@ func New(cfg Config, shards int, deps Deps) (*Fetcher, error) {
 		cfg:      cfg,
 		deps:     deps,
 		sessions: NewSessions(cfg, deps.Clock),
+		history:  newHistory(deps.Rows),
 		places:   semaphore.NewWeighted(int64(cfg.PartitionsMax)),
 		answered: make([]atomic.Uint64, shards),
 	}, nil
@@ -160,6 +163,7 @@ type Stats struct {
 	Corrupt        uint64 // loads whose bytes did not match their checksum
 	Missing        uint64 // extents whose segment was not there
 	ReadAhead      uint64 // extents asked for ahead
+	TableReads     uint64 // statements that asked where merged offsets lie
 	Watched        int    // partitions that fetches wait for
 	Sessions       SessionCounts
 }
@@ -168,5 +172,5 @@ type Stats struct {
 func (f *Fetcher) Stats() Stats {
 	c := &f.counts
 	return Stats{c.fetches.Load(), c.bytes.Load(), c.waits.Load(), c.refreshes.Load(), c.corrupt.Load(),
-		c.missing.Load(), c.readAhead.Load(), f.deps.Hub.Watched(), f.sessions.Counts()}
+		c.missing.Load(), c.readAhead.Load(), f.history.Statements(), f.deps.Hub.Watched(), f.sessions.Counts()}
 }

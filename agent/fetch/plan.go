@@ -38,6 +38,13 @@ type part struct {
 	first, planned                             int   // of reading.extents
 	abortedFrom, abortedTo                     int   // of reading.aborted
 	bytes                                      int64 // estimate of what the plan comes to
+
+	// Of an offset that is merged: what the table tells, unless nobody has asked it yet.
+	missing  bool
+	merged   shard.Merged
+	chunk    *chunk   // read for this fetch
+	used     []*chunk // what the plan is of
+	tableErr error
 }
 
 func (f *Fetcher) newReading(req *Request, asks []Ask) *reading {
@@ -120,7 +127,7 @@ func (rd *reading) ready() bool {
 
 // settle looks at all partitions, and again after a refresh of those in doubt.
 func (rd *reading) settle(ctx context.Context) {
-	rd.look(nil)
+	rd.look(ctx, nil)
 	rd.lookFresh(ctx, func(p *part) bool { return p.doubt })
 }
 
@@ -141,7 +148,7 @@ func (rd *reading) lookFresh(ctx context.Context, chosen func(*part) bool) {
 		}
 	}
 	if journals != nil && rd.f.refresh(ctx, journals) == nil {
-		rd.look(fresh)
+		rd.look(ctx, fresh)
 	}
 }
 
@@ -154,9 +161,24 @@ func (f *Fetcher) refresh(ctx context.Context, journals []metastore.JournalID) e
 	return f.deps.Refresher.Refresh(ctx, slices.Compact(journals)...)
 }
 
-// look plans all partitions in the order of the request. fresh tells which shards
-// have been refreshed, so that nothing of theirs is in doubt; nil: none.
-func (rd *reading) look(fresh []bool) {
+// tableAsksMax bounds how often a look asks the tables: a partition's rows may be
+// exchanged between the question and the next look.
+const tableAsksMax = 4
+
+// look plans all partitions, on what the tables tell where their offsets are merged.
+// fresh tells which shards have been refreshed, so that nothing of theirs is in doubt; nil: none.
+func (rd *reading) look(ctx context.Context, fresh []bool) {
+	for range tableAsksMax {
+		rd.lookOnce(fresh)
+		if !rd.askTable(ctx) {
+			return
+		}
+	}
+	rd.lookOnce(fresh)
+}
+
+// lookOnce plans all partitions in the order of the request.
+func (rd *reading) lookOnce(fresh []bool) {
 	rd.extents, rd.aborted = rd.extents[:0], rd.aborted[:0]
 	left := rd.bytesMax
 	nothing := true // no partition had anything yet: the first batch goes along however large
@@ -180,7 +202,7 @@ func (rd *reading) look(fresh []bool) {
 
 // lookAt plans one partition on one version of its shard.
 func (rd *reading) lookAt(p *part, ask *Ask, bytesMax int, fresh bool) {
-	p.err, p.doubt, p.diverging = nil, false, false
+	p.err, p.doubt, p.diverging, p.missing = nil, false, false, false
 	p.first, p.planned, p.bytes = len(rd.extents), 0, 0
 	p.abortedFrom, p.abortedTo = len(rd.aborted), len(rd.aborted)
 	if p.err = epochError(ask.CurrentEpoch); p.err != nil {
@@ -208,18 +230,22 @@ func (rd *reading) lookAt(p *part, ask *Ask, bytesMax int, fresh bool) {
 		if ask.Offset < logStart { // a log start never goes back: no doubt
 			return fmt.Errorf("%w: %d of %d to %d", ErrOffsetOutOfRange, ask.Offset, logStart, highWatermark), false
 		}
-		if bytesMax > 0 && ask.Offset < p.upper && p.preferred == 0 {
-			rd.extents = s.Plan(p.place.ID, ask.Offset, bytesMax, rd.extents)
-			for n := len(rd.extents); n > p.first && rd.extents[n-1].BaseOffset >= p.upper; n-- {
-				rd.extents = rd.extents[:n-1]
-			}
-			if n := len(rd.extents); rd.req.ReadCommitted && n > p.first {
-				// Of the same version as the last stable offset and the extents: never torn (GUARDS 17).
-				rd.aborted = s.Aborted(p.place.ID, ask.Offset, min(p.upper, rd.extents[n-1].End()), rd.aborted)
-				p.abortedTo = len(rd.aborted)
-			}
+		if bytesMax <= 0 || ask.Offset >= p.upper || p.preferred != 0 {
+			return nil, false
 		}
-		return nil, false
+		if p.merged, _ = s.Merged(p.place.ID); ask.Offset < p.merged.To {
+			err, doubt = rd.planMerged(p, s, ask.Offset, bytesMax)
+		} else {
+			rd.extents = s.Plan(p.place.ID, ask.Offset, bytesMax, rd.extents)
+		}
+		for n := len(rd.extents); n > p.first && rd.extents[n-1].BaseOffset >= p.upper; n-- {
+			rd.extents = rd.extents[:n-1]
+		}
+		if n := len(rd.extents); rd.req.ReadCommitted && n > p.first {
+			// Of the same version as the last stable offset and the extents: never torn (GUARDS 17).
+			rd.planAborted(p, s, ask.Offset, min(p.upper, rd.extents[n-1].End()))
+		}
+		return err, doubt
 	})
 	if p.doubt && fresh {
 		p.doubt = false

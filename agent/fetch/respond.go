@@ -26,6 +26,10 @@ func (rd *reading) respond(ctx context.Context) *Response {
 	if rd.gone(loads) {
 		// Compaction has replaced the segment: a refreshed replica names another.
 		release(loads)
+		for i := range rd.parts {
+			rd.parts[i].chunk = nil
+			rd.f.history.forget(rd.parts[i].place.ID)
+		}
 		rd.lookFresh(ctx, func(*part) bool { return true })
 		loads = rd.load(ctx)
 	}
@@ -200,7 +204,14 @@ func (rd *reading) readAhead(r *Response) {
 		ahead = ahead[:0]
 		bytes := min(2*int(p.bytes), rd.f.cfg.ReadAheadBytesMax)
 		metastore.View(rd.f.deps.Replica(p.place.Shard), func(s *shard.State) {
-			ahead = s.Plan(p.place.ID, last.End(), bytes, ahead)
+			from := last.End()
+			if merged, _ := s.Merged(p.place.ID); from < merged.To {
+				if c := rd.f.history.find(p.place.ID, from, merged.Version); c != nil {
+					ahead, _, _ = c.plan(from, int64(bytes), ahead)
+				}
+				return
+			}
+			ahead = s.Plan(p.place.ID, from, bytes, ahead)
 		})
 		for _, e := range ahead {
 			if !e.IsMarker() {

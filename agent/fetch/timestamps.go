@@ -14,19 +14,30 @@ import (
 
 // since returns the first record whose timestamp is at least timestamp.
 func (f *Fetcher) since(ctx context.Context, p Place, timestamp int64) Offset {
-	from := int64(0)
+	from, found := f.sinceMerged(ctx, p, timestamp)
+	if found != none {
+		return found
+	}
 	replanned := false
 	for {
 		var e shard.Extent
-		var more bool
+		var more, moved bool
 		err := f.viewLog(p, func(s *shard.State, logStart int64) {
+			merged, _ := s.Merged(p.ID)
+			moved = max(from, logStart) < merged.To
 			from = max(from, logStart)
 			e, more = s.FirstSinceFrom(p.ID, from, timestamp)
 		})
+		if err == nil && moved { // merged since: what was looked for here has its place there now
+			if from, found = f.sinceMerged(ctx, p, timestamp); found != none {
+				return found
+			}
+			continue
+		}
 		if err != nil || !more {
 			return failed(err)
 		}
-		found := none
+		found = none
 		err = f.scan(ctx, e, from, timestamp, func(offset, t int64) (stop bool) {
 			if t >= timestamp {
 				found = Offset{Offset: offset, Timestamp: t}
@@ -55,11 +66,25 @@ func (f *Fetcher) latest(ctx context.Context, p Place) Offset {
 }
 
 func (f *Fetcher) latestPlanned(ctx context.Context, p Place) Offset {
+	// In this order: what is merged meanwhile is seen twice, and not missed.
+	hot := f.latestHot(ctx, p)
+	if hot.Err != nil {
+		return hot
+	}
+	if merged := f.latestMerged(ctx, p); merged.Err != nil || merged.Offset >= 0 && merged.Timestamp >= hot.Timestamp {
+		return merged
+	}
+	return hot
+}
+
+// latestHot looks among what is not merged.
+func (f *Fetcher) latestHot(ctx context.Context, p Place) Offset {
 	var e shard.Extent
 	var more bool
 	var from int64
 	err := f.viewLog(p, func(s *shard.State, logStart int64) {
-		from = logStart
+		merged, _ := s.Merged(p.ID)
+		from = max(logStart, merged.To)
 		e, more = s.MaxTimestamp(p.ID)
 	})
 	if err != nil || !more {
@@ -74,7 +99,7 @@ func (f *Fetcher) latestPlanned(ctx context.Context, p Place) Offset {
 	var other shard.Extent
 	another := false
 	err = f.viewLog(p, func(s *shard.State, logStart int64) {
-		for _, o := range s.Plan(p.ID, logStart, math.MaxInt, nil) {
+		for _, o := range s.Plan(p.ID, max(logStart, from), math.MaxInt, nil) {
 			if o.BaseOffset != e.BaseOffset && (!another || o.MaxTimestamp > other.MaxTimestamp) {
 				other, another = o, true
 			}
@@ -126,6 +151,9 @@ func (f *Fetcher) scan(ctx context.Context, e shard.Extent, from, since int64, v
 		h, err := s.next(f.cfg.BatchBytesMax, scratch[:])
 		if err != nil {
 			return err
+		}
+		if e.Segment.Merged {
+			base = h.BaseOffset
 		}
 		end := base + int64(h.LastOffsetDelta) + 1
 		if end <= from || h.MaxTimestamp < since {

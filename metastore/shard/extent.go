@@ -19,6 +19,7 @@ type Extent struct {
 	Position     int64 // bytes from the begin of the segment
 	Length       int64 // bytes; 0: it is a marker
 	Marker       MarkerAt
+	CRC          uint32 // of a block of a partition segment; see wire/segment. 0 of what the state holds
 }
 
 // IsMarker tells whether the extent is a marker. It has no segment then.
