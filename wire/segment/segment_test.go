@@ -262,7 +262,9 @@ func TestReadFooter_Hostile(t *testing.T) {
 		footer func([]byte) []byte
 	}{
 		{"empty", func(b []byte) []byte { return b }},
-		{"another term", func(b []byte) []byte { return run(append(appendInfo(b, Info{ID: ID{Term: 3, Number: 2}}), 1), 0, 0, 1, size) }},
+		{"another term", func(b []byte) []byte {
+			return run(append(appendInfo(b, Info{ID: ID{Term: 3, Number: 2}}), 1), 0, 0, 1, size)
+		}},
 		{"a long cluster id", func(b []byte) []byte { return good(append(b, ClusterBytesMax+1)) }},
 		{"2⁶⁴−1 fates", func(b []byte) []byte {
 			b = info(b)
