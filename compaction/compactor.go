@@ -1,0 +1,239 @@
+package compaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/shard"
+)
+
+// Bucket is what compaction needs of a bucket. Put creates, durably.
+type Bucket interface {
+	Put(ctx context.Context, key string, body []byte) error
+	GetInto(ctx context.Context, key string, offset int64, dst []byte) (int, error)
+	Delete(ctx context.Context, key string) error
+	// List returns, in the order of their bytes, the objects whose keys begin with prefix
+	// and come after after; fewer than ListMax means that there are no more.
+	List(ctx context.Context, prefix, after string) ([]Object, error)
+}
+
+// ListMax is how many objects a List returns at most.
+const ListMax = 1000
+
+// Object is an object of the bucket.
+type Object struct {
+	Key      string
+	Size     int64 // bytes
+	Modified time.Time
+}
+
+// Store is what compaction needs of the metastore.
+type Store interface {
+	Extents(ctx context.Context, q metastore.ExtentQuery) ([]metastore.ExtentRow, error)
+	ExtentTopics(ctx context.Context, after uint64, limit int) ([]uint64, error)
+	Retire(ctx context.Context, term metastore.Term, reason string, objects []metastore.SegmentRow) error
+	Retired(ctx context.Context, age time.Duration, limit int) ([]metastore.SegmentRow, error)
+	Collected(ctx context.Context, term metastore.Term, objects []string) error
+	Segments(ctx context.Context, after string, limit int) ([]metastore.SegmentRow, error)
+	Snapshots(ctx context.Context, journals []metastore.JournalID) ([]metastore.SnapshotPlace, error)
+	Terms(ctx context.Context, ended ...metastore.Term) ([]metastore.TermInfo, error)
+	Cluster() metastore.Cluster
+}
+
+// Writer appends for the term; a metastore.Writer.
+type Writer interface {
+	Term() metastore.Term
+	Append(ctx context.Context, drafts []metastore.Draft) (*metastore.Landed, error)
+	AppendRows(ctx context.Context, drafts []metastore.Draft, rows metastore.Rows) (*metastore.Landed, error)
+}
+
+// Policy is what a topic's configs say of its history.
+type Policy struct {
+	Delete         bool          // retention applies
+	Retention      time.Duration // by age; negative: for ever
+	RetentionBytes int64         // of a partition; negative: unbounded
+}
+
+// Catalog is what compaction needs to know of topics.
+type Catalog interface {
+	// Policy returns a topic's; ok is false for one that was deleted or isn't known yet.
+	Policy(topic uint64) (p Policy, ok bool)
+	// Deleted tells whether there was such a topic and is none any more.
+	Deleted(topic uint64) bool
+}
+
+// Deps are what a Compactor works with.
+type Deps struct {
+	Bucket  Bucket
+	Store   Store
+	Writer  Writer
+	Catalog Catalog
+	// Replica returns the replica of a shard, whose machine is a *shard.State.
+	Replica func(shard int) *metastore.Replica
+	// Refresh brings replicas to all that had been appended before the call.
+	Refresh func(ctx context.Context, journals ...metastore.JournalID) error
+	// Mine tells whether this agent looks after a shard. Two that believe so do no harm.
+	Mine func(shard int) bool
+	// Busy tells whether ingest needs the machine now: jobs wait.
+	Busy func() bool
+	Now  func() time.Time // the database's clock
+}
+
+// Compactor does one term's compaction.
+type Compactor struct {
+	cfg    Config
+	deps   Deps
+	pace   *pace
+	number atomic.Uint64 // of the term's last partition segment
+	Stats  Stats
+	// shards and what follows are Run's own.
+	shards    map[int]*shardWork
+	retention map[shard.PartitionID]kept
+	lists     lists
+	mu        struct {
+		sync.Mutex
+		stopped map[shard.PartitionID]error // partitions whose sources can't be read
+	}
+}
+
+// shardWork is when a shard was looked at.
+type shardWork struct {
+	merged, retained time.Time
+}
+
+// Stats count what a Compactor has done, for metrics.
+type Stats struct {
+	Merges, MergesLost      atomic.Int64
+	MergedExtents           atomic.Int64 // taken out of shards' states
+	BytesRead, BytesWritten atomic.Int64
+	Remerges                atomic.Int64
+	RowsRemoved             atomic.Int64
+	LogStartsMoved          atomic.Int64
+	Retired, Deleted        atomic.Int64 // objects
+	Failures                atomic.Int64 // jobs that failed
+	Stopped                 atomic.Int64 // partitions whose merging has stopped
+}
+
+// New returns the Compactor of a term that has written no partition segment yet.
+func New(cfg Config, deps Deps) (*Compactor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}}
+	c.mu.stopped = map[shard.PartitionID]error{}
+	return c, nil
+}
+
+// Run works until ctx ends, or the term does.
+func (c *Compactor) Run(ctx context.Context) error {
+	tick := time.NewTicker(c.cfg.LookEvery)
+	defer tick.Stop()
+	var collected, swept time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for i := range c.deps.Store.Cluster().Shards {
+			if !c.deps.Mine(i) {
+				delete(c.shards, i)
+				continue
+			}
+			if err := c.failed(ctx, "a shard's compaction", c.Shard(ctx, i), "shard", i); err != nil {
+				return err
+			}
+		}
+		now := c.deps.Now()
+		if c.deps.Mine(0) && now.Sub(collected) >= c.cfg.CollectEvery {
+			collected = now
+			if err := c.failed(ctx, "the collection of dead segments", c.Collect(ctx)); err != nil {
+				return err
+			}
+		}
+		if now.Sub(swept) >= c.cfg.RetentionEvery {
+			swept = now
+			if err := c.failed(ctx, "the removal of deleted topics' extents", c.Sweep(ctx)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// failed logs what will be tried again, and returns what ends the term's compaction.
+func (c *Compactor) failed(ctx context.Context, what string, err error, attrs ...any) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, metastore.ErrTermEnded), errors.Is(err, metastore.ErrUnknown):
+		return fmt.Errorf("%s: %w", what, err)
+	case ctx.Err() != nil:
+		return nil
+	}
+	c.Stats.Failures.Add(1)
+	c.cfg.Log.Warn(what, append(attrs, "err", err)...)
+	return nil
+}
+
+// Shard does what is due in a shard.
+func (c *Compactor) Shard(ctx context.Context, i int) error {
+	r := c.deps.Replica(i)
+	if r.Err() != nil {
+		return nil // said by its follower
+	}
+	w := c.shards[i]
+	now := c.deps.Now()
+	if w == nil {
+		// Staggered, so that a start doesn't merge all shards at once.
+		w = &shardWork{merged: now.Add(-c.cfg.MergeEvery * time.Duration(i%16) / 16)}
+		c.shards[i] = w
+	}
+	if now.Sub(w.retained) >= c.cfg.RetentionEvery {
+		w.retained = now
+		if err := c.Retain(ctx, i); err != nil {
+			return err
+		}
+	}
+	if !c.due(r, now.Sub(w.merged)) {
+		return nil
+	}
+	w.merged = now
+	return c.Merge(ctx, i)
+}
+
+// due tells whether a shard is to be merged.
+func (c *Compactor) due(r *metastore.Replica, since time.Duration) bool {
+	var bytes int64
+	extents := 0
+	metastore.View(r, func(s *shard.State) {
+		for _, h := range s.Hot(nil) {
+			bytes += h.Bytes
+			extents += h.Extents
+		}
+	})
+	return extents > 0 && (since >= c.cfg.MergeEvery || bytes >= c.cfg.MergeBytesMin || extents >= c.cfg.ExtentsMin)
+}
+
+// stop ends the merging of a partition in this term, and says why.
+func (c *Compactor) stop(id shard.PartitionID, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.stopped[id] == nil {
+		c.mu.stopped[id] = err
+		c.Stats.Stopped.Add(1)
+		c.cfg.Log.Error("a partition's merging has stopped: its segments can't be read; nothing of it is dropped",
+			"partition", id, "err", err)
+	}
+}
+
+// Stopped returns why a partition's merging has stopped, nil if it hasn't.
+func (c *Compactor) Stopped(id shard.PartitionID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.stopped[id]
+}

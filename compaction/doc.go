@@ -1,0 +1,29 @@
+// Package compaction makes history cheap to keep and to read: it merges what ingest
+// wrote in many small segments into partition segments, moves log starts by the
+// topics' retention, and deletes from the bucket what nobody can need any more.
+//
+// It does: plan and run merges (plan.go, merge.go), and merge small extents of partition
+// segments again (again.go); retention (retention.go) and the removal of rows that it
+// leaves behind (remove.go); collection (collect.go, orphans.go); the comparison
+// of bucket and metastore (verify.go).
+//
+// It does not: decide what readers see: that is the fold's work, and the rows' that go
+// along with its entries. It keeps nothing that can't be lost.
+//
+// A merge has three stages: read (read.go: the source's bytes, checked), transform
+// (the batches that are kept; a merge keeps all), write (write.go: a partition segment,
+// put, read back and compared). Then one append swaps: the rows in, the extents out of the
+// shard's state. Key compaction and the archive take the same sources.
+//
+// Invariants: I2 (a batch has the same bytes at the same offset before and after), I3
+// (nothing is deleted before the grace has passed since nobody could plan it anew), I5,
+// I8 (a job holds Config.JobBytesMax twice), I9. Nothing at or above the last stable
+// offset is merged. Of two jobs over the same offsets one wins, by the rows' key and the swap's guard.
+//
+// On failure: killed anywhere before the append, the output is an orphan, which goes
+// once its term is dead. A source that can't be read, or isn't what was written, stops
+// that partition's merging in this term, loudly; nothing of it is dropped. An append that is
+// refused changed nothing.
+//
+// Start reading at Compactor.Run, then merge.go.
+package compaction
