@@ -186,6 +186,15 @@ func (a *Agent) sources(p *process) metrics.Sources {
 			}
 			return nil
 		},
+		Compaction: func() *metrics.Compaction {
+			if t := a.serving.Load(); t != nil {
+				if counts := t.compaction.Load(); counts != nil {
+					v := (*counts)()
+					return &v
+				}
+			}
+			return nil
+		},
 		Clock: time.Now,
 	}
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// TrustCompressed spares the look at the records of produced batches that are compressed.
 	TrustCompressed bool
 
+	// Compaction merges, expires and collects in an agent with that role; nil: nothing does here.
+	Compaction Compaction
+
 	Given Given
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/metrics"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
 )
@@ -19,13 +21,14 @@ import (
 // term is what lives as long as one lease: everything that may append, and the
 // connections whose requests do.
 type term struct {
-	process *process
-	info    metastore.TermInfo
-	writer  *metastore.Writer
-	ingest  *ingest.Ingest
-	groups  *group.Coordinator
-	mesh    *follow.Mesh // nil: no streams between agents
-	server  *wire.Server
+	process    *process
+	info       metastore.TermInfo
+	writer     *metastore.Writer
+	ingest     *ingest.Ingest
+	groups     *group.Coordinator
+	mesh       *follow.Mesh // nil: no streams between agents
+	server     *wire.Server
+	compaction atomic.Pointer[func() metrics.Compaction] // nil while none runs
 }
 
 // endTermTimeout bounds the farewell of a term: without it the lease runs out.
@@ -81,6 +84,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 		return metastore.NewSnapshotter(p.store, p.bucket, p.follower, t.writer, cfg).Run(lifetime)
 	})
 	tasks.Go(func() error { return a.expireProducers(lifetime, t) })
+	tasks.Go(func() error { return a.compact(lifetime, t) })
 	// After the reaper: what a term before this one could still append has landed.
 	tasks.Go(func() error { return t.groups.Run(lifetime) })
 	serving, stop := context.WithCancel(ctx)

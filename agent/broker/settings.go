@@ -31,6 +31,7 @@ const (
 	noReplicas
 	noController
 	noCompaction
+	noRoll
 	noTiers
 	noGroups
 	noShare
@@ -47,7 +48,8 @@ var withoutEffect = map[effect]string{
 	noFiles:        "Without effect: the log lies in a bucket as immutable segments, not in files of a broker.",
 	noReplicas:     "Without effect: a batch is durable in the bucket before it is acknowledged, so there are no replicas to keep up.",
 	noController:   "Without effect: the metastore orders changes, so there is no controller quorum.",
-	noCompaction:   "Without effect so far: retention and compaction are not run yet.",
+	noCompaction:   "Without effect so far: topics are not compacted by key yet.",
+	noRoll:         "Without effect: there is no active segment to roll. What expires goes as coarsely as it was written: a flush's batches of a partition, or about 1 MiB of merged ones.",
 	noTiers:        "Without effect: all of the log lies in a bucket, so there is no second tier.",
 	noGroups:       "Without effect: groups lie in journals of the metastore, not in a topic.",
 	noShare:        "Without effect: share groups and streams groups are not served.",

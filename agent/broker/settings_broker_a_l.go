@@ -108,7 +108,7 @@ var brokerSettingsAToL = []Setting{
 	{"log.cleaner.min.cleanable.ratio", double, "0.5", between(0, 1), noCompaction, ""},
 	{"log.cleaner.min.compaction.lag.ms", long, "0", atLeast(0), noCompaction, ""},
 	{"log.cleaner.threads", integer, "1", atLeast(0), noCompaction, ""},
-	{"log.cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete, compact, both or neither. Records without a key are refused where it names compact. Nothing is deleted or compacted yet."},
+	{"log.cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete, compact, both or neither. Records without a key are refused where it names compact. Nothing is compacted by key yet."},
 	{"log.dir", list, "/tmp/kafka-logs", nil, noFiles, ""},
 	{"log.dir.failure.timeout.ms", long, "30000", atLeast(1), noFiles, ""},
 	{"log.dirs", list, null, nil, noFiles, ""},

@@ -2,11 +2,11 @@ package broker
 
 // brokerSettingsLToZ are the broker configs of Apache Kafka 4.2 from log.retention… by name, without its internal ones.
 var brokerSettingsLToZ = []Setting{
-	{"log.retention.bytes", long, "-1", nil, noCompaction, ""},
-	{"log.retention.check.interval.ms", long, "300000", atLeast(1), noCompaction, ""},
-	{"log.retention.hours", integer, "168", nil, noCompaction, ""},
-	{"log.retention.minutes", integer, null, nil, noCompaction, ""},
-	{"log.retention.ms", long, null, nil, noCompaction, ""},
+	{"log.retention.bytes", long, "-1", nil, acted, "The bytes that each partition keeps, for topics that delete; -1: any number. The log begins after what is too much, as coarsely as batches were merged (about 1 MiB)."},
+	{"log.retention.check.interval.ms", long, "300000", atLeast(1), acted, "How often agents with the role compaction look for what has expired."},
+	{"log.retention.hours", integer, "168", nil, acted, "How long records stay, where neither log.retention.minutes nor log.retention.ms says so."},
+	{"log.retention.minutes", integer, null, nil, acted, "How long records stay, where log.retention.ms doesn't say so."},
+	{"log.retention.ms", long, null, nil, acted, "How long records stay, for topics that delete; -1: for ever. By the largest timestamp of what goes together: a flush's batches of a partition, or about 1 MiB of merged ones."},
 	{"log.roll.hours", integer, "168", atLeast(1), noFiles, ""},
 	{"log.roll.jitter.hours", integer, "0", atLeast(0), noFiles, ""},
 	{"log.roll.jitter.ms", long, null, nil, noFiles, ""},

@@ -2,7 +2,7 @@ package broker
 
 // topicSettings are the topic configs of Apache Kafka 4.2, without its internal one.
 var topicSettings = []Setting{
-	{"cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete: records older or beyond retention go. compact: the last record of each key stays; records without a key are refused. Both, or neither: records stay for ever. Nothing is deleted or compacted yet."},
+	{"cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete: records older or beyond retention go. compact: the last record of each key stays; records without a key are refused. Both, or neither: records stay for ever. Nothing is compacted by key yet."},
 	{"compression.gzip.level", integer, "-1", either(between(1, 9), between(-1, -1)), acted, "The level at which the agent compresses with gzip; -1 is gzip's own default. Only where compression.type is gzip."},
 	{"compression.lz4.level", integer, "9", between(1, 17), acted, "The level at which the agent compresses with lz4: 9 is the fast way, the others are levels of the slow one (those above 9 as 9). Only where compression.type is lz4."},
 	{"compression.type", text, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), acted, "producer: a batch is stored as its producer compressed it. A codec, or uncompressed: a batch that came in another one is compressed anew by the agent, which costs it the CPU and makes the batch wait."},
@@ -28,12 +28,12 @@ var topicSettings = []Setting{
 	{"remote.log.copy.disable", boolean, "false", nil, noTiers, ""},
 	{"remote.log.delete.on.disable", boolean, "false", nil, noTiers, ""},
 	{"remote.storage.enable", boolean, "false", nil, noTiers, ""},
-	{"retention.bytes", long, "-1", nil, noCompaction, ""},
-	{"retention.ms", long, "604800000", atLeast(-1), noCompaction, ""},
-	{"segment.bytes", integer, "1073741824", atLeast(1048576), noFiles, ""},
+	{"retention.bytes", long, "-1", nil, acted, "The bytes that each partition keeps, where cleanup.policy names delete; -1: any number. The log begins after what is too much, as coarsely as batches were merged (about 1 MiB)."},
+	{"retention.ms", long, "604800000", atLeast(-1), acted, "How long records stay, where cleanup.policy names delete; -1: for ever. By the largest timestamp of what goes together: a flush's batches of a partition, or about 1 MiB of merged ones."},
+	{"segment.bytes", integer, "1073741824", atLeast(1048576), noRoll, ""},
 	{"segment.index.bytes", integer, "10485760", atLeast(4), noFiles, ""},
 	{"segment.jitter.ms", long, "0", atLeast(0), noFiles, ""},
-	{"segment.ms", long, "604800000", atLeast(1), noFiles, ""},
+	{"segment.ms", long, "604800000", atLeast(1), noRoll, ""},
 	{"unclean.leader.election.enable", boolean, "false", nil, noReplicas, ""},
 }
 

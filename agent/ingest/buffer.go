@@ -175,3 +175,10 @@ func (in *Ingest) buffered() (batches int, size int64, since time.Time) {
 	}
 	return len(in.mu.buffer), in.mu.bytes, since
 }
+
+// Buffered returns the bytes of records that wait for their flush or its outcome.
+func (in *Ingest) Buffered() int64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.mu.inFlight
+}

@@ -93,6 +93,7 @@ func touch(m *Metrics) {
 		Replicas:        follower.Replicas,
 		Pushed:          follower.PushStats,
 		Peers:           func() *follow.Stats { return &follow.Stats{Peers: 16, Reachable: 17} },
+		Compaction:      func() *Compaction { return &Compaction{Merges: 18} },
 		Clock:           func() time.Time { return begin },
 	})
 }
@@ -130,7 +131,7 @@ func TestMetricsMD(t *testing.T) {
 	// What had no value above would be missing from the document unseen.
 	described := regexp.MustCompile(`fqName: "(\w+)"`)
 	for _, c := range r.collectors {
-		descs := make(chan *prometheus.Desc, 100)
+		descs := make(chan *prometheus.Desc, 1000)
 		c.Describe(descs)
 		close(descs)
 		for d := range descs {

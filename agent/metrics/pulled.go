@@ -28,6 +28,7 @@ type Sources struct {
 	Replicas        func() []*metastore.Replica
 	Pushed          func() metastore.PushStats // what other agents pushed
 	Peers           func() *follow.Stats
+	Compaction      func() *Compaction
 	Clock           func() time.Time // that Replica.FreshAt is told by; needed for Replicas
 }
 
@@ -68,7 +69,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
 		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), buffersGroup(), statementsGroup(), replicasGroup(),
-		pushedGroup(), peersGroup(),
+		pushedGroup(), peersGroup(), compactionGroup(),
 	}}
 	p.sources.Store(&Sources{})
 	return p
@@ -165,6 +166,7 @@ func fetchGroup() group {
 		counter("wadi_fetch_corrupt_loads_total", "Loads whose bytes did not match their checksum."),
 		counter("wadi_fetch_missing_segments_total", "Extents whose segment was not in the bucket."),
 		counter("wadi_fetch_read_ahead_total", "Extents asked for ahead of readers that catch up."),
+		counter("wadi_fetch_table_reads_total", "Statements that asked where merged offsets lie."),
 		gauge("wadi_fetch_partitions_watched", "Partitions that fetches wait for."),
 		gauge("wadi_fetch_sessions", "Fetch sessions remembered."),
 		gauge("wadi_fetch_session_partitions", "Partitions in the fetch sessions remembered."),
@@ -175,7 +177,7 @@ func fetchGroup() group {
 		}
 		v := s.Fetch()
 		emit("", float64(v.Fetches), float64(v.Bytes), float64(v.Waits), float64(v.Refreshes), float64(v.Corrupt),
-			float64(v.Missing), float64(v.ReadAhead), float64(v.Watched),
+			float64(v.Missing), float64(v.ReadAhead), float64(v.TableReads), float64(v.Watched),
 			float64(v.Sessions.Sessions), float64(v.Sessions.Partitions), float64(v.Sessions.Evicted))
 	}}
 }

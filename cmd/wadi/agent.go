@@ -12,9 +12,13 @@ import (
 
 	"github.com/wadi-io/wadi/agent"
 	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/compaction"
 )
 
-const flagTrustCompressed = "trust-compressed-records"
+const (
+	flagTrustCompressed = "trust-compressed-records"
+	flagCompactionRate  = "compaction-rate"
+)
 
 // agentFlags are the flags of every command that runs an agent.
 func agentFlags(more ...cli.Flag) []cli.Flag {
@@ -24,6 +28,7 @@ func agentFlags(more ...cli.Flag) []cli.Flag {
 		&cli.StringFlag{Name: "advertised", Usage: "tell clients to come to `HOST:PORT` (default: what --kafka is)"},
 		&cli.StringFlag{Name: "http", Value: "127.0.0.1:9090", Usage: "serve /metrics, /healthz, /readyz and /debug/pprof on `HOST:PORT` (empty: don't)"},
 		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "keep `SIZE` of segments in memory"},
+		&cli.StringFlag{Name: flagCompactionRate, Value: bytesText(compaction.DefaultConfig().BytesPerSecond), Usage: "merge history at up to `SIZE` a second, read and written (0: unbounded)"},
 		&cli.BoolFlag{Name: flagTrustCompressed, Usage: "take compressed batches without looking at their records: spares their decompression, lets a broken producer store what no reader can read"},
 		configFlag(),
 	)
@@ -76,6 +81,11 @@ func (p *program) agentConfig(ctx *cli.Context) (agent.Config, error) {
 	if err != nil {
 		return config, usagef("--cache: %s", err)
 	}
+	rate, err := parseBytes(ctx.String(flagCompactionRate))
+	if err != nil {
+		return config, usagef("--%s: %s", flagCompactionRate, err)
+	}
+	config.Compaction = compact(rate)
 	config.Kafka, config.Advertised, config.HTTP = ctx.String(flagKafka), ctx.String("advertised"), ctx.String("http")
 	config.TrustCompressed = ctx.Bool(flagTrustCompressed)
 	config.CacheBytes, config.Log, config.Version = cache, log, version

@@ -1,0 +1,43 @@
+package broker
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/wadi-io/wadi/metastore/catalog"
+)
+
+// Retention is what a topic's configs say of how long its records stay.
+type Retention struct {
+	Delete  bool          // cleanup.policy names delete: age and bytes apply
+	Compact bool          // cleanup.policy names compact
+	Age     time.Duration // retention.ms; negative: for ever
+	Bytes   int64         // retention.bytes, of each partition; negative: unbounded
+}
+
+// ageMax is taken for "for ever": a longer time can't be counted in nanoseconds.
+const ageMax = int64(290 * 365 * 24 * time.Hour / time.Millisecond)
+
+// Retention returns a topic's.
+func (s *Settings) Retention(t *catalog.Topic) Retention {
+	value := func(name string) string {
+		if v, ok := t.Configs[name]; ok {
+			return v
+		}
+		return s.topicDefault(topicSetting(name))
+	}
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(value(name), 10, 64)
+		if err != nil {
+			return -1 // written by something that did not check it: nothing is deleted for it
+		}
+		return n
+	}
+	policy := splitList(value("cleanup.policy"))
+	r := Retention{Delete: slices.Contains(policy, "delete"), Compact: slices.Contains(policy, "compact"), Age: -1, Bytes: number("retention.bytes")}
+	if ms := number("retention.ms"); ms >= 0 && ms < ageMax {
+		r.Age = time.Duration(ms) * time.Millisecond
+	}
+	return r
+}

@@ -1,0 +1,37 @@
+package metrics
+
+// Compaction is what a term's compaction counts.
+type Compaction struct {
+	Merges, MergesLost, Remerges, MergedExtents int64
+	BytesRead, BytesWritten                     int64
+	LogStartsMoved, RowsRemoved                 int64
+	Retired, Deleted, Failures                  int64
+	Stopped                                     int64 // partitions
+}
+
+func compactionGroup() group {
+	return group{[]pulledMetric{
+		counter("wadi_compaction_merges_total", "Merges of shards' extents that were swapped in."),
+		counter("wadi_compaction_merges_lost_total", "Merges that another agent's came before."),
+		counter("wadi_compaction_remerges_total", "Merges of small extents of partition segments."),
+		counter("wadi_compaction_extents_total", "Extents that merges took out of shards' states."),
+		counter("wadi_compaction_read_bytes_total", "Bytes that merges read."),
+		counter("wadi_compaction_written_bytes_total", "Bytes of the partition segments that merges wrote."),
+		counter("wadi_compaction_log_starts_total", "Log starts moved by retention."),
+		counter("wadi_compaction_rows_removed_total", "Rows of extents removed below log starts and of deleted topics."),
+		counter("wadi_compaction_retired_total", "Objects that were found dead: they wait for the grace."),
+		counter("wadi_compaction_deleted_total", "Objects deleted from the bucket."),
+		counter("wadi_compaction_failures_total", "Jobs that failed and are tried again."),
+		gauge("wadi_compaction_stopped_partitions", "Partitions whose merging has stopped because a segment can't be read. Look into the log."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Compaction == nil {
+			return
+		}
+		v := s.Compaction()
+		if v == nil {
+			return
+		}
+		emit("", float64(v.Merges), float64(v.MergesLost), float64(v.Remerges), float64(v.MergedExtents), float64(v.BytesRead), float64(v.BytesWritten),
+			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures), float64(v.Stopped))
+	}}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+
+	"github.com/wadi-io/wadi/agent"
+	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/agent/metrics"
+	"github.com/wadi-io/wadi/compaction"
+	"github.com/wadi-io/wadi/metastore"
+)
+
+// compact runs compaction beside a term, at so many bytes a second.
+func compact(bytesPerSecond int64) agent.Compaction {
+	return func(ctx context.Context, t agent.CompactionTerm) error {
+		cfg := compaction.DefaultConfig()
+		cfg.Log, cfg.BytesPerSecond = t.Log, bytesPerSecond
+		cfg.RetentionEvery = t.CheckEach
+		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach)
+		cfg.Grace = max(cfg.Grace, compaction.StalenessMin(t.StaleMax))
+		c, err := compaction.New(cfg, compaction.Deps{
+			Bucket:  compactionBucket{t.Bucket},
+			Store:   t.Store,
+			Writer:  t.Writer,
+			Catalog: compactionCatalog{t},
+			Replica: func(i int) *metastore.Replica { return t.Follower.Replica(metastore.ShardJournal(i)) },
+			Refresh: t.Follower.Refresh,
+			Mine:    t.Mine,
+			Busy:    t.Busy,
+			Now:     t.Now,
+		})
+		if err != nil {
+			return err
+		}
+		t.Watch(func() metrics.Compaction {
+			s := &c.Stats
+			return metrics.Compaction{
+				Merges: s.Merges.Load(), MergesLost: s.MergesLost.Load(), Remerges: s.Remerges.Load(), MergedExtents: s.MergedExtents.Load(),
+				BytesRead: s.BytesRead.Load(), BytesWritten: s.BytesWritten.Load(), LogStartsMoved: s.LogStartsMoved.Load(),
+				RowsRemoved: s.RowsRemoved.Load(), Retired: s.Retired.Load(), Deleted: s.Deleted.Load(),
+				Failures: s.Failures.Load(), Stopped: s.Stopped.Load(),
+			}
+		})
+		return c.Run(ctx)
+	}
+}
+
+// compactionBucket is a bucket as compaction knows it. Its reads are cold ones, which S3
+// has connections of their own for.
+type compactionBucket struct{ bucket.Bucket }
+
+func (b compactionBucket) GetInto(ctx context.Context, key string, offset int64, dst []byte) (int, error) {
+	return b.Bucket.GetInto(bucket.Cold(ctx), key, offset, dst)
+}
+
+func (b compactionBucket) List(ctx context.Context, prefix, after string) ([]compaction.Object, error) {
+	listed, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
+	objects := make([]compaction.Object, len(listed))
+	for i, o := range listed {
+		objects[i] = compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified}
+	}
+	return objects, err
+}
+
+// compactionCatalog tells of topics what compaction wants to know.
+type compactionCatalog struct{ t agent.CompactionTerm }
+
+func (c compactionCatalog) Policy(topic uint64) (compaction.Policy, bool) {
+	r, ok := c.t.Retention(topic)
+	return compaction.Policy{Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes}, ok
+}
+
+func (c compactionCatalog) Deleted(topic uint64) bool { return c.t.Deleted(topic) }
