@@ -115,6 +115,7 @@ func (p *program) app() *cli.App {
 					p.command(p.segmentsShowCommand()),
 				},
 			},
+			p.command(p.verifyCommand()),
 			p.command(p.verifyHistoryCommand()),
 			{
 				Name: "bucket", Usage: "check a bucket",
