@@ -174,3 +174,15 @@ func (f *Fetcher) Stats() Stats {
 	return Stats{c.fetches.Load(), c.bytes.Load(), c.waits.Load(), c.refreshes.Load(), c.corrupt.Load(),
 		c.missing.Load(), c.readAhead.Load(), f.history.Statements(), f.deps.Hub.Watched(), f.sessions.Counts()}
 }
+
+// Records returns a copy of the records of a partition of the answer, for who doesn't
+// write it to a socket.
+func (r *Response) Records(i int) []byte {
+	var records []byte
+	if p := &r.Partitions[i]; p.Bytes > 0 {
+		for _, piece := range r.pieces[p.firstPiece : p.firstPiece+p.pieces] {
+			records = append(records, piece...)
+		}
+	}
+	return records
+}
