@@ -10,9 +10,6 @@ import (
 	"github.com/wadi-io/wadi/metastore/memory"
 )
 
-// OpenStore opens the metastore that a URL names, as an agent does.
-func OpenStore(ctx context.Context, url string) (metastore.Store, error) { return openStore(ctx, url) }
-
 // openStore opens the metastore that a URL names, and makes the cluster if there is none yet.
 func openStore(ctx context.Context, rawURL string) (metastore.Store, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")

@@ -190,7 +190,7 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 	now := c.deps.Now()
 	if w == nil {
 		// Staggered, so that a start doesn't merge all shards at once.
-		w = &shardWork{merged: now.Add(-c.cfg.MergeEvery * time.Duration(i%16) / 16)}
+		w = &shardWork{merged: now.Add(-c.cfg.MergeEvery * time.Duration(i%16) / 16), retained: now}
 		c.shards[i] = w
 	}
 	if now.Sub(w.retained) >= c.cfg.RetentionEvery {

@@ -26,6 +26,10 @@ type kept struct {
 	dead     int64 // bytes of rows below the log start
 }
 
+// expired tells whether records whose largest timestamp is so old go. Those without a time
+// stay until ones with a time that come after them in the block are too old.
+func expired(maxTimestamp, cutoff int64) bool { return maxTimestamp >= 0 && maxTimestamp < cutoff }
+
 // retained is a partition as retention sees it.
 type retained struct {
 	id         shard.PartitionID
@@ -121,7 +125,7 @@ func (c *Compactor) retain(ctx context.Context, r *metastore.Replica, p *retaine
 			}
 			// As Apache Kafka: by size only while as much is left as shall be kept.
 			e := es[0]
-			if e.MaxTimestamp >= cutoff && (excess < e.Bytes() || excess == 0) {
+			if !expired(e.MaxTimestamp, cutoff) && (excess < e.Bytes() || excess == 0) {
 				return
 			}
 			excess -= min(excess, e.Bytes())
@@ -162,8 +166,11 @@ func (c *Compactor) retainMerged(ctx context.Context, p *retained, cutoff int64,
 					*excess -= min(*excess, b.Length)
 					continue
 				}
-				if end > p.lastStable || b.MaxTimestamp >= cutoff && (*excess < b.Length || *excess == 0) {
-					if note.oldest = b.MaxTimestamp; p.start > p.logStart {
+				if end > p.lastStable || !expired(b.MaxTimestamp, cutoff) && (*excess < b.Length || *excess == 0) {
+					if b.MaxTimestamp >= 0 {
+						note.oldest = b.MaxTimestamp
+					}
+					if p.start > p.logStart {
 						delete(c.retention, p.id) // it moves: look again
 					} else {
 						c.retention[p.id] = note

@@ -102,6 +102,26 @@ func TestRetain_OpenTransaction(t *testing.T) {
 	}
 }
 
+// Records without a time have no age.
+func TestRetain_NoTimestamps(t *testing.T) {
+	for _, merged := range []bool{false, true} {
+		w := newWorld(t)
+		a := w.agent()
+		a.open(1, 1, Policy{Delete: true, Retention: time.Minute, RetentionBytes: -1})
+		a.flush(produced{id: p0, records: 3, timestamp: -1})
+		if merged {
+			a.do("merge", a.Merge(t.Context(), 0))
+		}
+		for range 2 {
+			w.pass(time.Hour)
+			a.do("retain", a.Retain(t.Context(), 0))
+		}
+		if got := a.logStart(p0); got != 0 {
+			t.Errorf("merged %t: log start %d", merged, got)
+		}
+	}
+}
+
 // A pass over partitions that keep all costs no statement, however much they keep.
 func TestRetain_CostsWhatGoes(t *testing.T) {
 	w := newWorld(t)
