@@ -27,16 +27,17 @@ type Config struct {
 	Advertised string          // host:port that clients are told; empty: what Kafka is
 	// ClientZones are the zones of clients that don't say theirs, by their networks.
 	ClientZones cluster.Networks
-	Peer        PeerConfig         // of streams between agents; none by default
-	HTTP        string             // host:port of metrics and health; empty: none
-	CacheBytes  int64              // of segments in memory
-	Lease       time.Duration      // how long an agent that is silent counts as alive
-	DrainMax    time.Duration      // of requests in flight when the process is asked to stop
-	StaleMax    time.Duration      // a replica unconfirmed for longer answers no Fetch
-	Hedge       bucket.HedgeConfig // second requests for slow ones; off by default
-	Ingest      ingest.Config      // its Clock and Log are set by the agent
-	Settings    map[string]string  // broker settings by Kafka's names
-	Version     string             // of the program
+	Peer        PeerConfig               // of streams between agents; none by default
+	HTTP        string                   // host:port of metrics and health; empty: none
+	CacheBytes  int64                    // of segments in memory
+	Lease       time.Duration            // how long an agent that is silent counts as alive
+	DrainMax    time.Duration            // of requests in flight when the process is asked to stop
+	StaleMax    time.Duration            // a replica unconfirmed for longer answers no Fetch
+	Hedge       bucket.HedgeConfig       // second requests for slow ones; off by default
+	Ingest      ingest.Config            // its Clock and Log are set by the agent
+	Snapshot    metastore.SnapshotConfig // its Log is set by the agent
+	Settings    map[string]string        // broker settings by Kafka's names
+	Version     string                   // of the program
 	Log         *slog.Logger
 
 	// TrustCompressed spares the look at the records of produced batches that are compressed.
@@ -74,6 +75,7 @@ func Default() Config {
 		StaleMax:   30 * time.Second,
 		Hedge:      bucket.DefaultHedgeConfig(),
 		Ingest:     ingest.DefaultConfig(),
+		Snapshot:   metastore.DefaultSnapshotConfig(),
 		Version:    "dev",
 		Log:        slog.Default(),
 	}

@@ -79,7 +79,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	}
 	tasks.Go(func() error { return reaper.Run(lifetime) })
 	tasks.Go(func() error {
-		cfg := metastore.DefaultSnapshotConfig()
+		cfg := a.cfg.Snapshot
 		cfg.Log = a.cfg.Log
 		return metastore.NewSnapshotter(p.store, p.bucket, p.follower, t.writer, cfg).Run(lifetime)
 	})

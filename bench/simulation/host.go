@@ -10,6 +10,12 @@ import (
 	"github.com/wadi-io/wadi/agent"
 )
 
+// Snapshots come often, so that replicas are restored in a minute's time.
+const (
+	snapshotEntries = 50
+	snapshotAfter   = 20 * time.Second
+)
+
 // host runs one agent process after the other at one address.
 type host struct {
 	world   *world
@@ -51,6 +57,7 @@ func (h *host) start(ctx context.Context) {
 	cfg.Lease = h.world.cfg.Lease
 	cfg.CacheBytes = 64 << 20
 	cfg.Log = slog.New(logTo{h.world, h.name})
+	cfg.Snapshot.EntriesMin, cfg.Snapshot.After, cfg.Snapshot.LookEvery = snapshotEntries, snapshotAfter, time.Second
 	cfg.Settings = h.world.cfg.Settings
 	cfg.Given = agent.Given{
 		Listener: h.world.network.listen(h.name, h.address),

@@ -15,17 +15,17 @@ import (
 	"github.com/wadi-io/wadi/bench/history"
 )
 
-// committed is what groups were told to have committed: it never goes back.
+// committed is what clients were told to be so for ever: offsets that groups have
+// committed, ends of partitions. They never go back.
 type committed struct {
-	world *world
-	mu    struct {
+	mu struct {
 		sync.Mutex
 		offsets map[string]int64 // by group and key
 	}
 }
 
-func newCommitted(w *world) *committed {
-	c := &committed{world: w}
+func newCommitted() *committed {
+	c := &committed{}
 	c.mu.offsets = map[string]int64{}
 	return c
 }
@@ -163,6 +163,31 @@ func (w *world) watchCommits(ctx context.Context, groups []string, c *committed)
 			case o.At < known:
 				w.bug("group %s went back in %s: %d was committed, now it is %d", group, p.key(), known, o.At)
 			}
+		}
+	}
+}
+
+// watchEnds asks again and again where partitions end: never before what was
+// acknowledged before it asked.
+func (w *world) watchEnds(ctx context.Context) {
+	r := w.stream("ends")
+	client := w.newClient("watcher", "")
+	defer client.Close()
+	for pause(ctx, time.Duration(50+r.IntN(1000))*time.Millisecond) {
+		p, ok := w.topics.some(r)
+		if !ok {
+			continue
+		}
+		known := w.ends.known("", p)
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		got, err := kadm.NewClient(client).ListEndOffsets(try, p.topic)
+		cancel()
+		if err != nil {
+			continue
+		}
+		w.count(func(c *counts) { c.admin++ })
+		if o, ok := got.Lookup(p.topic, p.index); ok && o.Err == nil && o.Offset < known && !w.topics.isRetired(p.topic) {
+			w.bug("%s ends at %d, it is said, when %d was acknowledged", p.key(), o.Offset, known-1)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/bench/history"
+	"github.com/wadi-io/wadi/wire"
 	"github.com/wadi-io/wadi/wire/batch"
 )
 
@@ -67,11 +69,18 @@ func (w *world) produce(ctx context.Context, n int) {
 // sent records the outcome of a send.
 func (w *world) sent(process, id string, p partition, value string, offset int64, took time.Duration, err error) {
 	e := history.Event{Process: process, Type: history.OK, Function: history.Send, ID: id}
-	if err != nil {
-		e.Type, e.Error = history.Info, err.Error()
-		e.Ops = []history.Op{history.SendOp(p.key(), value, -1)}
-	} else {
+	var code errorCode
+	switch {
+	case err == nil:
 		e.Ops = []history.Op{history.SendOp(p.key(), value, offset)}
+		w.ends.acknowledged("", p, offset+1)
+		if offset < 0 {
+			w.bug("%s: %s was acknowledged without an offset", process, value)
+		}
+	case errors.As(err, &code) && code.definite():
+		e.Type, e.Error = history.Fail, err.Error()
+	default:
+		e.Type, e.Error = history.Info, err.Error()
 	}
 	w.record(e)
 	w.count(func(c *counts) {
@@ -128,7 +137,23 @@ func sendOnce(ctx context.Context, client *kgo.Client, p partition, value string
 	}
 	a := resp.Topics[0].Partitions[0]
 	if a.ErrorCode != 0 {
-		return 0, fmt.Errorf("error code %d", a.ErrorCode)
+		return 0, errorCode(a.ErrorCode)
 	}
 	return a.BaseOffset, nil
+}
+
+// errorCode is Kafka's code of a produce answer.
+type errorCode int16
+
+func (c errorCode) Error() string { return fmt.Sprintf("error code %d", int16(c)) }
+
+// definite tells whether the code says that the batch did not happen, nor will.
+func (c errorCode) definite() bool {
+	switch int16(c) {
+	case wire.CodeUnknownTopicOrPartition, wire.CodeUnknownTopicID, wire.CodeInvalidTopicException, wire.CodeCorruptMessage,
+		wire.CodeInvalidRecord, wire.CodeMessageTooLarge, wire.CodeInvalidTimestamp, wire.CodeOutOfOrderSequenceNumber,
+		wire.CodeInvalidProducerEpoch, wire.CodeKafkaStorageError:
+		return true
+	}
+	return false
 }

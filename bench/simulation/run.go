@@ -121,7 +121,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.topics = newTopics(w)
+	w.topics, w.ends = newTopics(w), newCommitted()
 	w.newHosts(cfg.Agents)
 	alive, end := context.WithCancel(ctx)
 	defer end()
@@ -133,7 +133,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	reading, stopReading := context.WithCancel(alive)
 	defer stopReading()
 	var writers, readers sync.WaitGroup
-	commits := newCommitted(w)
+	commits := newCommitted()
 	for n := range cfg.Producers {
 		writers.Go(func() { w.produce(writing, n) })
 	}
@@ -148,6 +148,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for n := range cfg.Members {
 		readers.Go(func() { w.member(reading, "g", n, commits) })
 	}
+	readers.Go(func() { w.watchEnds(reading) })
 	readers.Go(func() { w.watchCommits(reading, []string{"g"}, commits) })
 	writers.Wait()
 	for _, h := range w.agents {

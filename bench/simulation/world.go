@@ -29,6 +29,7 @@ type world struct {
 	late    sync.WaitGroup // requests that are done after their callers gave up
 	agents  []*host
 	topics  *topics
+	ends    *committed // the ends of partitions, as far as their producers know
 	mu      struct {
 		sync.Mutex
 		rates  map[string]rates

@@ -145,7 +145,7 @@ func one(ctx context.Context, r wazero.Runtime, module wazero.CompiledModule, se
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		return stdout.String(), false, nil
 	}
-	return stdout.String(), false, fmt.Errorf("seed %d: %w\n%s", seed, err, strings.TrimSpace(last(stderr.String(), 20_000)))
+	return fmt.Sprintf("seed %d FOUND a crash: %v\n%s%s\n", seed, err, stdout.String(), strings.TrimSpace(last(stderr.String(), 20_000))), false, nil
 }
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
