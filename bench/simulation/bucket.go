@@ -42,18 +42,9 @@ func (l *bucketLink) Get(ctx context.Context, key string, offset, length int64) 
 	return body, nil
 }
 
-func (l *bucketLink) GetInto(ctx context.Context, key string, offset int64, dst []byte) (n int, err error) {
-	into := make([]byte, len(dst))
-	var got int
-	err = l.gate.call(ctx, hostBucket, "get "+key, getMin, getSpread, func(ctx context.Context) (err error) {
-		got, err = l.Bucket.GetInto(ctx, key, offset, into)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	l.gate.flip(into[:got])
-	return copy(dst, into[:got]), nil
+func (l *bucketLink) GetInto(ctx context.Context, key string, offset int64, dst []byte) (int, error) {
+	body, err := l.Get(ctx, key, offset, int64(len(dst)))
+	return copy(dst, body), err
 }
 
 func (l *bucketLink) Delete(ctx context.Context, key string) error {

@@ -29,6 +29,7 @@ type Config struct {
 	Lease      time.Duration
 	Cluster    metastore.Cluster
 	Settings   map[string]string
+	Live       io.Writer // told what happens as it happens; nil: nobody
 }
 
 // NewConfig draws what a seed simulates.

@@ -99,6 +99,9 @@ func (w *world) note(kind, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.log = append(w.mu.log, line)
+	if w.cfg.Live != nil {
+		fmt.Fprintln(w.cfg.Live, line)
+	}
 }
 
 // bug notes what must not happen.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -36,11 +37,12 @@ func main() {
 	twice := flag.Bool("twice", false, "run each seed twice and compare")
 	stop := flag.Bool("stop", false, "stop at the first seed that finds something")
 	cache := flag.String("cache", "", "folder that keeps what was compiled")
+	live := flag.Bool("live", false, "print what the seeds write to their standard error as it comes")
 	flag.Parse()
 	if *first == 0 {
 		*first = rand.Uint64N(1 << 40)
 	}
-	found, err := run(context.Background(), options{*program, *cache, *first, *seeds, *workers, *twice, *stop, flag.Args()})
+	found, err := run(context.Background(), options{*program, *cache, *first, *seeds, *workers, *twice, *stop, *live, flag.Args()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
@@ -55,6 +57,7 @@ type options struct {
 	first          uint64
 	seeds, workers int
 	twice, stop    bool
+	live           bool
 	args           []string
 }
 
@@ -96,9 +99,9 @@ func run(ctx context.Context, o options) (found int, err error) {
 				seed := o.first + uint64(next)
 				next++
 				mu.Unlock()
-				out, clean, e := one(ctx, r, module, seed, o.args)
+				out, clean, e := one(ctx, r, module, seed, o)
 				if o.twice && e == nil {
-					again, _, e2 := one(ctx, r, module, seed, o.args)
+					again, _, e2 := one(ctx, r, module, seed, o)
 					if e = e2; e == nil && again != out {
 						e = fmt.Errorf("seed %d went otherwise the second time:\n%s\n%s", seed, out, again)
 					}
@@ -122,13 +125,17 @@ func run(ctx context.Context, o options) (found int, err error) {
 }
 
 // one runs one seed and returns what it printed.
-func one(ctx context.Context, r wazero.Runtime, module wazero.CompiledModule, seed uint64, args []string) (out string, clean bool, err error) {
+func one(ctx context.Context, r wazero.Runtime, module wazero.CompiledModule, seed uint64, o options) (out string, clean bool, err error) {
 	var stdout, stderr bytes.Buffer
 	now := epoch
+	var told io.Writer = &stderr
+	if o.live {
+		told = os.Stderr
+	}
 	config := wazero.NewModuleConfig().
 		WithName("").
-		WithArgs(append([]string{"seed", fmt.Sprintf("-seed=%d", seed)}, args...)...).
-		WithStdout(&stdout).WithStderr(&stderr).
+		WithArgs(append([]string{"seed", fmt.Sprintf("-seed=%d", seed)}, o.args...)...).
+		WithStdout(&stdout).WithStderr(told).
 		WithRandSource(&source{rand.NewChaCha8([32]byte{0: byte(seed), 1: byte(seed >> 8), 2: byte(seed >> 16), 3: byte(seed >> 24), 4: byte(seed >> 32), 5: byte(seed >> 40)})}).
 		WithWalltime(func() (int64, int32) { return now / 1e9, int32(now % 1e9) }, sys.ClockResolution(1)).
 		WithNanotime(func() int64 { now += tick; return now }, sys.ClockResolution(1)).
