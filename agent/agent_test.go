@@ -2,14 +2,15 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,10 +29,15 @@ type pipes struct {
 	dialed chan net.Conn
 	closed chan struct{}
 	close  func()
+	port   int
+	mu     struct {
+		sync.Mutex
+		conns []net.Conn
+	}
 }
 
 func newPipes() *pipes {
-	p := &pipes{dialed: make(chan net.Conn), closed: make(chan struct{})}
+	p := &pipes{dialed: make(chan net.Conn), closed: make(chan struct{}), port: 9092}
 	p.close = sync.OnceFunc(func() { close(p.closed) })
 	return p
 }
@@ -46,17 +52,35 @@ func (p *pipes) Accept() (net.Conn, error) {
 }
 
 func (p *pipes) Close() error   { p.close(); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9092} }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: p.port} }
 
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	here, there := net.Pipe()
 	select {
 	case p.dialed <- there:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.mu.conns = append(p.mu.conns, there)
 		return here, nil
 	case <-p.closed:
-		return nil, errors.New("connection refused")
+		return nil, refused()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// refused is what a dial comes to where nobody listens, as clients know it.
+func refused() error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+// sever closes the listener and all connections, as the end of a process does.
+func (p *pipes) sever() {
+	p.close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.mu.conns {
+		c.Close()
 	}
 }
 

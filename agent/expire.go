@@ -29,8 +29,8 @@ func (a *Agent) expireProducers(ctx context.Context, t *term) error {
 		case <-tick.C:
 		}
 		for i := range t.process.store.Cluster().Shards {
-			if !t.process.follower.Serves(metastore.ShardJournal(i)) {
-				continue
+			if t.process.turn(metastore.ShardJournal(i)) > 0 {
+				continue // Another agent's work.
 			}
 			if err := t.expireShard(ctx, i, silence); err != nil && ctx.Err() == nil {
 				a.cfg.Log.Warn("forgetting silent producers", "shard", i, "err", err)

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -41,7 +40,7 @@ func (n *neighbourhood) dial(ctx context.Context, address string) (net.Conn, err
 	door := n.doors[address]
 	n.mu.Unlock()
 	if door == nil {
-		return nil, errors.New("connection refused")
+		return nil, refused()
 	}
 	return door.dial(ctx, "", address)
 }
@@ -49,16 +48,31 @@ func (n *neighbourhood) dial(ctx context.Context, address string) (net.Conn, err
 // start starts an agent in a zone; push says whether agents push to each other.
 func (n *neighbourhood) start(zone string, push bool) *started {
 	n.t.Helper()
-	return start(n.t, func(c *Config) {
-		c.Zone, c.Given.Store, c.Given.Bucket = zone, n.store, n.bucket
+	return n.startWith(push, func(c *Config) { c.Zone = zone })
+}
+
+func (n *neighbourhood) startWith(push bool, change func(*Config)) *started {
+	n.t.Helper()
+	s := start(n.t, func(c *Config) {
+		c.Given.Store, c.Given.Bucket, c.Given.DialPeer = &cuttable{Store: n.store}, n.bucket, n.dial
+		c.Given.Listener.(*pipes).port = n.open(c.Given.Listener.(*pipes))
 		if push {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			address := fmt.Sprintf("127.0.0.1:%d", 10000+len(n.doors))
-			n.doors[address] = newPipes()
-			c.Peer.Advertised, c.Given.PeerListener, c.Given.DialPeer = address, n.doors[address], n.dial
+			p := newPipes()
+			p.port = n.open(p)
+			c.Peer.Advertised, c.Given.PeerListener = p.Addr().String(), p
 		}
+		change(c)
 	})
+	return s
+}
+
+// open gives a listener an address.
+func (n *neighbourhood) open(p *pipes) (port int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	port = 10000 + len(n.doors)
+	n.doors[fmt.Sprintf("127.0.0.1:%d", port)] = p
+	return port
 }
 
 // TestAgent_PushWakesReadersOfAnotherAgent has a reader wait at one agent for what is

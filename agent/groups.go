@@ -32,6 +32,10 @@ func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, 
 		Catalog:  p.follower.Replica(metastore.CatalogJournal),
 		Clock:    p.clock.now,
 		Log:      a.cfg.Log,
+		Owns:     func(i int) bool { return p.members.View().Coordinates(metastore.GroupsJournal(i)) },
+		Settled:  func(i int) bool { return p.members.View().Settled(metastore.GroupsJournal(i)) },
+		Changed:  p.members.Changed,
+		Shared:   func() bool { return len(p.members.View().Live()) > 1 },
 
 		ConsumerTimes: broker.ConsumerTimes(p.follower.Replica(metastore.CatalogJournal)),
 	})

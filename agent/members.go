@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/follow"
@@ -51,4 +53,35 @@ func (s *streamed) reachable(agent metastore.TermInfo) (reachable, known bool) {
 		return true, true
 	}
 	return false, s.mu.seen[agent.Term]
+}
+
+// turn says how many agents look after a journal before this one.
+func (p *process) turn(j metastore.JournalID) int { return p.members.View().Turn(j) }
+
+// leaveWait is how long an agent that is to stop goes on serving after it has said so:
+// a little longer than others take to see it, and to tell clients.
+const leaveWait = 1500 * time.Millisecond
+
+// leave says that the term is about to end and waits until the other agents know. One
+// that is alone has nobody to tell.
+func (a *Agent) leave(ctx context.Context, t *term) {
+	p := t.process
+	others := func(b *cluster.Agent) bool { return b.Node != t.info.Node }
+	if !slices.ContainsFunc(p.members.View().Named(), others) {
+		return
+	}
+	telling, cancel := context.WithTimeout(ctx, endTermTimeout)
+	defer cancel()
+	if err := p.store.DrainTerm(telling, t.info.Term); err != nil {
+		a.cfg.Log.Warn("the other agents could not be told that this one leaves", "term", t.info.Term, "err", err)
+		return
+	}
+	a.cfg.Log.Info("leaving: clients are sent to the other agents", "term", t.info.Term, "node", t.info.Node)
+	p.members.Drain()
+	wait := time.NewTimer(leaveWait)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }

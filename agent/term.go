@@ -73,6 +73,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	tasks.Go(func() error { return t.ingest.Run(lifetime) })
 	tasks.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
 	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
+	reaper.Turn = p.turn
 	if err := reaper.Reap(lifetime); err != nil {
 		end()
 		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), tasks.Wait())
@@ -80,15 +81,24 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	tasks.Go(func() error { return reaper.Run(lifetime) })
 	tasks.Go(func() error {
 		cfg := a.cfg.Snapshot
-		cfg.Log = a.cfg.Log
+		cfg.Log, cfg.Turn = a.cfg.Log, p.turn
 		return metastore.NewSnapshotter(p.store, p.bucket, p.follower, t.writer, cfg).Run(lifetime)
 	})
 	tasks.Go(func() error { return a.expireProducers(lifetime, t) })
 	tasks.Go(func() error { return a.compact(lifetime, t) })
 	// After the reaper: what a term before this one could still append has landed.
 	tasks.Go(func() error { return t.groups.Run(lifetime) })
-	serving, stop := context.WithCancel(ctx)
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	tasks.Go(func() error {
+		defer stop()
+		select {
+		case <-ctx.Done():
+			a.leave(lifetime, t)
+		case <-lifetime.Done():
+		}
+		return nil
+	})
 	// Joins wait for minutes: they don't hold up the drain.
 	defer context.AfterFunc(serving, t.groups.Resign)()
 	// A lost term drains nothing: its requests' outcomes are unknown.

@@ -34,12 +34,16 @@ type Reaper struct {
 	writer   *Writer
 	every    time.Duration
 	log      *slog.Logger
-	pruned   time.Time // the last try; owned by Reap's caller
+	pruned   time.Time    // the last try; owned by Reap's caller
+	waited   map[Term]int // times that a term that has ended was found in a journal; owned by Reap's caller
+	// Turn says how many agents look after a journal before this one: it is told of ended
+	// terms by this one only if they have left it undone so many times; nil: none. Set it before Run.
+	Turn func(JournalID) int
 }
 
 // NewReaper returns a Reaper that looks each interval.
 func NewReaper(store Terms, follower *Follower, writer *Writer, every time.Duration, log *slog.Logger) *Reaper {
-	return &Reaper{store: store, follower: follower, writer: writer, every: every, log: log, pruned: follower.cfg.Clock()}
+	return &Reaper{store: store, follower: follower, writer: writer, every: every, log: log, pruned: follower.cfg.Clock(), waited: map[Term]int{}}
 }
 
 // Run reaps until ctx ends.
@@ -95,12 +99,19 @@ func (p *Reaper) Reap(ctx context.Context) error {
 	return p.prune(ctx, known)
 }
 
+func (p *Reaper) turn(j JournalID) int {
+	if p.Turn == nil {
+		return 0
+	}
+	return min(p.Turn(j), turnsMax)
+}
+
 // prune deletes, each hour, the rows of terms that ended long ago and that no journal
 // has a number of. known has those of the replicas: all there are, if the replicas
 // of all journals have been confirmed since.
 func (p *Reaper) prune(ctx context.Context, known []Term) error {
 	now := p.follower.cfg.Clock()
-	if now.Sub(p.pruned) < pruneEvery {
+	if now.Sub(p.pruned) < pruneEvery || p.turn(CatalogJournal) > 0 {
 		return nil
 	}
 	for _, id := range p.store.Cluster().Journals() {
@@ -122,6 +133,8 @@ func (p *Reaper) prune(ctx context.Context, known []Term) error {
 
 // tell appends to each journal that this agent serves the ends of the dead terms that have a number there.
 func (p *Reaper) tell(ctx context.Context, dead map[Term]bool) error {
+	waited := map[Term]int{}
+	defer func() { p.waited = waited }()
 	var drafts []Draft
 	for _, r := range p.follower.Served() {
 		if r.Err() != nil {
@@ -129,7 +142,11 @@ func (p *Reaper) tell(ctx context.Context, dead map[Term]bool) error {
 		}
 		d := Draft{Journal: r.ID()}
 		for _, t := range r.Terms() {
-			if dead[t] {
+			if !dead[t] {
+				continue
+			}
+			waited[t] = p.waited[t] + 1
+			if p.turn(r.ID()) < waited[t] {
 				d.Effects = AppendTermEnded(d.Effects, t)
 			}
 		}

@@ -32,7 +32,13 @@ type SnapshotConfig struct {
 	LookEvery   time.Duration
 	TrimRowsMax int // entries deleted by one statement
 	Log         *slog.Logger
+	// Turn says how many agents look after a journal before this one: it waits for them,
+	// once more as long for each; nil: none.
+	Turn func(JournalID) int
 }
+
+// turnsMax bounds how long an agent waits for those before it.
+const turnsMax = 3
 
 // DefaultSnapshotConfig follows DESIGN: at least 1,000 entries that outweigh the last snapshot, or 10 minutes.
 func DefaultSnapshotConfig() SnapshotConfig {
@@ -46,11 +52,12 @@ type Snapshotter struct {
 	objects  SnapshotObjects
 	follower *Follower
 	writer   *Writer
+	unplaced map[JournalID]bool // told, and not placed; owned by Run
 }
 
 // NewSnapshotter returns a Snapshotter that appends by writer.
 func NewSnapshotter(store SnapshotPlacer, objects SnapshotObjects, follower *Follower, writer *Writer, cfg SnapshotConfig) *Snapshotter {
-	return &Snapshotter{cfg: cfg, store: store, objects: objects, follower: follower, writer: writer}
+	return &Snapshotter{cfg: cfg, store: store, objects: objects, follower: follower, writer: writer, unplaced: map[JournalID]bool{}}
 }
 
 // Run looks after the journals that are followed closely until ctx ends. A snapshot that can't be made is logged and tried again.
@@ -67,7 +74,9 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 			if !s.due(r) {
 				continue
 			}
-			if err := s.Snapshot(ctx, r.ID()); err != nil && ctx.Err() == nil {
+			err := s.Snapshot(ctx, r.ID())
+			s.unplaced[r.ID()] = err != nil
+			if err != nil && ctx.Err() == nil {
 				s.cfg.Log.Warn("a snapshot", "journal", r.ID(), "err", err)
 				break
 			}
@@ -81,17 +90,26 @@ const lateFactor = 2
 
 func (s *Snapshotter) due(r *Replica) bool {
 	since := r.Since()
-	if since.Entries == 0 || r.Err() != nil {
+	if r.Err() != nil {
 		return false
 	}
-	late := 1
-	if !s.follower.Serves(r.ID()) {
-		late = lateFactor
-	}
-	if since.Entries >= late*s.cfg.EntriesMin && since.Bytes >= int64(late)*since.SnapshotBytes {
+	if s.unplaced[r.ID()] {
 		return true
 	}
-	return s.follower.cfg.Clock().Sub(since.At) >= time.Duration(late)*s.cfg.After
+	if since.Entries == 0 {
+		return false
+	}
+	times := 1
+	switch {
+	case s.cfg.Turn != nil:
+		times += min(s.cfg.Turn(r.ID()), turnsMax)
+	case !s.follower.Serves(r.ID()):
+		times = lateFactor
+	}
+	if since.Entries >= times*s.cfg.EntriesMin && since.Bytes >= int64(times)*since.SnapshotBytes {
+		return true
+	}
+	return s.follower.cfg.Clock().Sub(since.At) >= time.Duration(times)*s.cfg.After
 }
 
 // SnapshotPrefix begins the keys of snapshots. Persisted.

@@ -268,10 +268,19 @@ func (v *View) Coordinator(j metastore.JournalID) *Agent {
 	return first
 }
 
-// Coordinates tells whether this agent coordinates a journal.
+// Coordinates tells whether this agent coordinates a journal. One that is about to leave
+// goes on with its journals until it does, while clients are sent to the next.
 func (v *View) Coordinates(j metastore.JournalID) bool {
-	c := v.Coordinator(j)
-	return c != nil && c.Node == v.self
+	self := v.Self()
+	if self == nil || v.Agent(v.self) == nil && !(self.Roles.Serves() && self.Draining) {
+		return false
+	}
+	for _, a := range v.named {
+		if a != self && before(a, self, j) {
+			return false
+		}
+	}
+	return true
 }
 
 // Settled tells whether no agent whose lease lives, unreachable from here or about

@@ -98,6 +98,15 @@ type Deps struct {
 	Log      *slog.Logger
 	// Owns tells whether this agent coordinates the groups of a journal; nil: all.
 	Owns func(journal int) bool
+	// Settled tells whether nobody else may still coordinate them: an agent that lives but
+	// is out of reach, or about to leave. Until then a group is taken up only when a member
+	// comes here, so that the sessions of members that are still there don't expire here. nil: always.
+	Settled func(journal int) bool
+	// Changed returns a channel that is closed when Owns or Settled may say something else; nil: never.
+	Changed func() <-chan struct{}
+	// Shared tells whether other agents may write to the journals: then what members read
+	// is read anew first; nil: nobody does.
+	Shared func() bool
 	// ConsumerTimes returns the session time-out and the heartbeat interval that the configs of
 	// a group set for its members of the consumer group protocol, 0 where they say nothing; nil:
 	// no group has configs.

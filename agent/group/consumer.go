@@ -162,11 +162,27 @@ func (c *Coordinator) lockConsumer(ctx context.Context, id string, create bool) 
 			continue
 		}
 		g.mu.Lock()
+		if !g.dead && g.overtaken() {
+			g.forget(ErrNotCoordinator)
+		}
 		if !g.dead {
 			return g, nil
 		}
 		g.mu.Unlock()
 	}
+}
+
+// overtaken tells whether another agent was the coordinator since this one wrote.
+func (g *consumerGroup) overtaken() bool {
+	if g.storing || g.written == 0 {
+		return false
+	}
+	overtaken := false
+	metastore.View(g.c.replica(g.journal), func(s *stored.State) {
+		generation := s.Generation(g.id)
+		overtaken = generation == nil || generation.Written != g.written
+	})
+	return overtaken
 }
 
 // yieldClassic forgets a group of the classic protocol that has no members. One that has
@@ -221,7 +237,7 @@ func (c *Coordinator) findConsumer(id string, journal int, create bool) (*consum
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.mu.resigned:
+	case c.mu.resigned, !c.mu.journals[journal].held:
 		return nil, ErrNotCoordinator
 	case c.mu.consumers[id] != nil:
 		return c.mu.consumers[id], nil
@@ -265,8 +281,8 @@ func (c *Coordinator) restoredConsumer(id string, journal int, generation *store
 	return g
 }
 
-// loadConsumers takes up the groups of a journal that have members, and returns how many members.
-func (c *Coordinator) loadConsumers(journal int) (members int) {
+// loadConsumers takes up the groups of a journal that have members, and returns how many.
+func (c *Coordinator) loadConsumers(journal int) (groups, members int) {
 	type found struct {
 		generation *stored.Generation
 		consumer   *stored.Consumer
@@ -280,13 +296,17 @@ func (c *Coordinator) loadConsumers(journal int) (members int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.resigned {
-		return 0
+		return 0, 0
 	}
 	for id, f := range all {
+		if c.mu.consumers[id] != nil {
+			continue
+		}
+		groups++
 		c.mu.consumers[id] = c.restoredConsumer(id, journal, f.generation, f.consumer)
 		members += len(f.consumer.Members)
 	}
-	return members
+	return groups, members
 }
 
 // process takes what waits, and sends the change that comes of it on its way.

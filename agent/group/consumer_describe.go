@@ -86,11 +86,21 @@ func (c *Coordinator) CheckReader(ctx context.Context, id, member string, epoch 
 	if err != nil {
 		return err
 	}
-	state := c.consumer(id, journal)
-	if state == nil || member == "" && epoch < 0 {
+	check := func() error {
+		state := c.consumer(id, journal)
+		if state == nil || member == "" && epoch < 0 {
+			return nil
+		}
+		return admitConsumer(state, member, epoch)
+	}
+	if check() == nil {
 		return nil
 	}
-	return admitConsumer(state, member, epoch)
+	// What is refused must not be refused by what is old.
+	if err := c.confirm(ctx, journal); err != nil {
+		return err
+	}
+	return check()
 }
 
 func admitConsumer(state *stored.Consumer, member string, epoch int32) error {

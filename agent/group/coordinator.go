@@ -2,9 +2,10 @@ package group
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,13 +18,13 @@ type Coordinator struct {
 	cfg         Config
 	deps        Deps
 	committer   *committer
-	loaded      chan struct{} // closed once the stable generations have been taken up
 	gone        chan struct{} // closed once it has resigned
 	memberBytes atomic.Int64  // of the protocols of all members
 	mu          struct {
 		sync.Mutex
 		groups    map[string]*group
 		consumers map[string]*consumerGroup // with members, or about to have some
+		journals  []holding
 		resigned  bool
 	}
 }
@@ -33,94 +34,29 @@ func New(cfg Config, deps Deps) (*Coordinator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg, deps: deps, loaded: make(chan struct{}), gone: make(chan struct{}),
+	c := &Coordinator{cfg: cfg, deps: deps, gone: make(chan struct{}),
 		committer: newCommitter(deps.Writer, deps.Follower, pace{every: cfg.AppendEvery, burst: cfg.AppendBurst})}
 	c.mu.groups, c.mu.consumers = map[string]*group{}, map[string]*consumerGroup{}
+	c.mu.journals = make([]holding, cfg.Journals)
+	for i := range c.mu.journals {
+		c.mu.journals[i].ready = make(chan struct{})
+	}
 	return c, nil
 }
 
-// Run takes up the groups that the journals hold and serves until ctx ends, or until
-// an append says that the term has ended.
+// Run takes up the groups of the journals that it owns, lets go of those that it owns no
+// more, and serves until ctx ends, or until an append says that the term has ended.
 func (c *Coordinator) Run(ctx context.Context) error {
 	defer c.Resign()
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return c.committer.run(ctx) })
-	tasks.Go(func() error {
-		if !c.load(ctx) {
-			return nil
-		}
-		return c.sweepEvery(ctx)
-	})
+	tasks.Go(func() error { return c.own(ctx) })
 	return tasks.Wait()
-}
-
-// loadPause is the pause after a read of the journals that failed.
-const loadPause = 100 * time.Millisecond
-
-// load takes up each stable generation with members as the newest entries have it, and begins
-// their sessions: a member that doesn't come back by then is removed.
-func (c *Coordinator) load(ctx context.Context) bool {
-	journals := make([]metastore.JournalID, c.cfg.Journals)
-	for i := range journals {
-		journals[i] = metastore.GroupsJournal(i)
-	}
-	for {
-		err := c.deps.Follower.Refresh(ctx, journals...)
-		if err == nil || c.anyStopped() {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(loadPause):
-		}
-	}
-	members := 0
-	for i := range journals {
-		if !c.owns(i) {
-			continue
-		}
-		generations := map[string]*stored.Generation{}
-		metastore.View(c.replica(i), func(s *stored.State) {
-			for _, id := range s.WithMembers() {
-				generations[id] = s.Generation(id)
-			}
-		})
-		for id, generation := range generations {
-			c.mu.Lock()
-			if !c.mu.resigned {
-				c.mu.groups[id] = c.restored(id, i, generation)
-			}
-			c.mu.Unlock()
-			members += len(generation.Members)
-		}
-		members += c.loadConsumers(i)
-	}
-	close(c.loaded)
-	c.mu.Lock()
-	groups := len(c.mu.groups) + len(c.mu.consumers)
-	c.mu.Unlock()
-	if groups > 0 {
-		c.deps.Log.Info("groups go on with their generations", "groups", groups, "members", members)
-	}
-	return true
-}
-
-// anyStopped tells whether a groups journal has stopped: reading it will never succeed.
-func (c *Coordinator) anyStopped() bool {
-	for i := range c.cfg.Journals {
-		if c.replica(i).Err() != nil {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *Coordinator) replica(journal int) *metastore.Replica {
 	return c.deps.Follower.Replica(metastore.GroupsJournal(journal))
 }
-
-func (c *Coordinator) owns(journal int) bool { return c.deps.Owns == nil || c.deps.Owns(journal) }
 
 // Resign answers all that waits with ErrNotCoordinator, and whatever comes. Commits
 // that are on their way are still answered when they land.
@@ -134,41 +70,7 @@ func (c *Coordinator) Resign() {
 	consumers := c.mu.consumers
 	c.mu.groups, c.mu.consumers = map[string]*group{}, map[string]*consumerGroup{}
 	c.mu.Unlock()
-	for _, g := range consumers {
-		g.mu.Lock()
-		g.die(ErrNotCoordinator)
-		g.mu.Unlock()
-	}
-	for _, g := range groups {
-		g.mu.Lock()
-		g.die(ErrNotCoordinator)
-		g.mu.Unlock()
-	}
-}
-
-// await waits until the groups are taken up, and says in which journal a group lies.
-func (c *Coordinator) await(ctx context.Context, id string) (journal int, err error) {
-	journal = stored.Journal(id, c.cfg.Journals)
-	if !c.owns(journal) {
-		return journal, ErrNotCoordinator
-	}
-	return journal, c.awaitLoad(ctx)
-}
-
-func (c *Coordinator) awaitLoad(ctx context.Context) error {
-	select {
-	case <-c.loaded:
-		return nil
-	default:
-	}
-	select {
-	case <-c.loaded:
-		return nil
-	case <-c.gone:
-		return ErrNotCoordinator
-	case <-ctx.Done():
-		return refusal(ctx.Err())
-	}
+	kill(slices.Collect(maps.Values(groups)), slices.Collect(maps.Values(consumers)))
 }
 
 // lock returns a group, locked: as it is in memory, else as the journal has it. One that
@@ -184,6 +86,10 @@ func (c *Coordinator) lock(ctx context.Context, id string, create bool) (*group,
 			return nil, err
 		}
 		g.mu.Lock()
+		if !g.dead && g.overtaken() {
+			g.die(ErrNotCoordinator)
+			c.forget(g)
+		}
 		if !g.dead {
 			return g, nil
 		}
@@ -198,7 +104,7 @@ func (c *Coordinator) find(id string, journal int, create bool) (*group, error) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.resigned {
+	if c.mu.resigned || !c.mu.journals[journal].held {
 		return nil, ErrNotCoordinator
 	}
 	if g := c.mu.groups[id]; g != nil {
@@ -219,6 +125,20 @@ func (c *Coordinator) find(id string, journal int, create bool) (*group, error) 
 	g := c.restored(id, journal, generation)
 	c.mu.groups[id] = g
 	return g, nil
+}
+
+// overtaken tells whether the journal has another generation in the place of the
+// one in memory: another agent was the coordinator in between.
+func (g *group) overtaken() bool {
+	if g.storing || g.written == 0 {
+		return false
+	}
+	overtaken := false
+	metastore.View(g.c.replica(g.journal), func(s *stored.State) {
+		generation := s.Generation(g.id)
+		overtaken = generation == nil || generation.Written != g.written
+	})
+	return overtaken
 }
 
 // restored returns a group as the journal has it; generation is nil for one unknown.

@@ -59,13 +59,16 @@ func (c *Coordinator) Describe(ctx context.Context, id string) (Description, err
 
 // List returns all groups of this coordinator by id, without their members.
 func (c *Coordinator) List(ctx context.Context) ([]Description, error) {
-	if err := c.awaitLoad(ctx); err != nil {
-		return nil, err
-	}
 	found := map[string]Description{}
 	for i := range c.cfg.Journals {
 		if !c.owns(i) {
 			continue
+		}
+		switch err := c.awaitJournal(ctx, i); {
+		case errors.Is(err, ErrNotCoordinator) && !c.owns(i):
+			continue
+		case err != nil:
+			return nil, err
 		}
 		r := c.replica(i)
 		if err := r.Err(); err != nil {

@@ -169,6 +169,9 @@ func (c *Coordinator) Read(ctx context.Context, id string, f func(s *stored.Stat
 	if err != nil {
 		return err
 	}
+	if err := c.confirm(ctx, journal); err != nil {
+		return err
+	}
 	r := c.replica(journal)
 	if err := r.Err(); err != nil {
 		return refusal(err)

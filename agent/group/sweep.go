@@ -13,20 +13,6 @@ import (
 // sweptGroupsMax bounds the groups whose deletions are on their way at once.
 const sweptGroupsMax = 1000
 
-// sweepEvery deletes what has expired, until ctx ends.
-func (c *Coordinator) sweepEvery(ctx context.Context) error {
-	tick := time.NewTicker(c.cfg.SweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		c.sweep(ctx)
-	}
-}
-
 // sweep deletes the offsets that have expired or whose topics are gone, and the groups
 // without members that have none left; and forgets those in memory that the journal has as well.
 func (c *Coordinator) sweep(ctx context.Context) {
@@ -34,7 +20,7 @@ func (c *Coordinator) sweep(ctx context.Context) {
 	now := c.deps.Clock()
 	for i := range c.cfg.Journals {
 		r := c.replica(i)
-		if !c.owns(i) || r.Err() != nil {
+		if !c.owns(i) || !c.holds(i) || !c.settled(i) || r.Err() != nil {
 			continue
 		}
 		var ids []string
