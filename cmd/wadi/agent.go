@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,9 @@ import (
 
 	"github.com/wadi-io/wadi/agent"
 	"github.com/wadi-io/wadi/agent/broker"
+	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/compaction"
+	"github.com/wadi-io/wadi/metastore"
 )
 
 const (
@@ -39,12 +42,11 @@ func (p *program) agentCommand() *cli.Command {
 	return &cli.Command{
 		Name: "agent", Usage: "run an agent on a bucket and a metastore",
 		Description: "Runs until SIGTERM or SIGINT, which let requests in flight finish; a second one\nends it at once. Nothing acknowledged is lost either way.",
-		Flags: agentFlags(append(peerFlags(),
+		Flags: agentFlags(append(slices.Concat(peerFlags(), clusterFlags()),
 			&cli.StringFlag{Name: "bucket", Usage: "keep segments at `URL`: " + bucketURLs},
 			&cli.DurationFlag{Name: "bucket-hedge-get", Usage: "ask the bucket again for what it hasn't sent after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.DurationFlag{Name: "bucket-hedge-put", Usage: "send the bucket again what it hasn't taken after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.StringFlag{Name: "metastore", Usage: "keep journals at `URL`: sqlite:///path, postgres://…, memory://"},
-			&cli.StringFlag{Name: "zone", Usage: "the agent is in availability zone `NAME`"},
 		)...),
 		Action: func(ctx *cli.Context) error {
 			if err := argumentCount(ctx, 0, 0); err != nil {
@@ -60,7 +62,9 @@ func (p *program) agentCommand() *cli.Command {
 				return err
 			}
 			config.Bucket, config.Metastore = ctx.String("bucket"), ctx.String("metastore")
-			config.Zone = ctx.String("zone")
+			if config, err = clusterConfig(ctx, config); err != nil {
+				return err
+			}
 			if config.Peer, err = peerConfig(ctx, config.Peer); err != nil {
 				return err
 			}
@@ -68,6 +72,30 @@ func (p *program) agentCommand() *cli.Command {
 			return p.runAgent(ctx.Context, config)
 		},
 	}
+}
+
+const flagClientZones = "client-zones"
+
+// clusterFlags say what an agent is to the others and to clients.
+func clusterFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "zone", Usage: "the agent is in availability zone `NAME`; clients that say zone=NAME in client.id, and readers by client.rack, are sent to agents of theirs"},
+		&cli.StringFlag{Name: flagClientZones, Usage: "clients of these networks are in these zones if they don't say theirs: `NETWORK=ZONE,…`, such as 10.0.1.0/24=a,10.0.2.0/24=b"},
+		&cli.StringFlag{Name: "roles", Value: metastore.RolesAll.String(), Usage: "what clients and agents are sent here for: a `LIST` of ingest (producers), fetch (readers who name a rack), compaction"},
+	}
+}
+
+// clusterConfig is what clusterFlags say.
+func clusterConfig(ctx *cli.Context, config agent.Config) (agent.Config, error) {
+	config.Zone = ctx.String("zone")
+	var err error
+	if config.ClientZones, err = cluster.ParseNetworks(ctx.String(flagClientZones)); err != nil {
+		return config, usagef("--%s: %s", flagClientZones, err)
+	}
+	if config.Roles, err = metastore.ParseRoles(ctx.String("roles")); err != nil {
+		return config, usagef("--roles: %s", err)
+	}
+	return config, nil
 }
 
 // agentConfig is what the shared flags say of an agent.

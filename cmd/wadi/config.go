@@ -21,12 +21,11 @@ func (p *program) configCommand() *cli.Command {
 		Name: "config", Usage: "print the settings in force for dev and agent, and where each comes from",
 		Description: "A flag beats a WADI_* variable, that beats the file of --config-file, that beats the\n" +
 			"default. Takes the same flags as dev and agent. Prints settings that are set wrongly, too;\nit is those commands that refuse them.",
-		Flags: agentFlags(append(peerFlags(),
+		Flags: agentFlags(append(slices.Concat(peerFlags(), clusterFlags()),
 			dirFlag(), outputFlag(),
 			&cli.BoolFlag{Name: "all", Usage: "print the broker configs that are not set, too, where they have an effect"},
 			&cli.StringFlag{Name: "bucket", Usage: "see wadi agent"},
 			&cli.StringFlag{Name: "metastore", Usage: "see wadi agent"},
-			&cli.StringFlag{Name: "zone", Usage: "see wadi agent"},
 		)...),
 		Action: func(ctx *cli.Context) error {
 			if err := argumentCount(ctx, 0, 0); err != nil {
