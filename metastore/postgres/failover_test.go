@@ -190,3 +190,27 @@ func TestMove_RestoredElsewhere(t *testing.T) {
 		t.Fatalf("an old agent's append came to %q, %v", outcome, err)
 	}
 }
+
+// TestMove_WhatOthersPushed: what an agent was told by another, and never read, is
+// among what it has seen.
+func TestMove_WhatOthersPushed(t *testing.T) {
+	ctx := t.Context()
+	url := server.Database(t)
+	conn := connect(t, url)
+	s := openStore(t, url)
+	term := journaltest.Begin(t, s)
+	journaltest.Append(t, s, term, journaltest.Part(shard0, "1"))
+	exec(t, conn, "update wadi.server set identity = '7/00000001'")
+	if err := again(t, func() error {
+		tails, err := s.Read(ctx, []metastore.Position{{Journal: shard0, After: 2}}, 1<<20)
+		if err == nil && (tails[0].Lost != 2 || tails[0].Head != 1) {
+			t.Errorf("tails %+v", tails)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := s.LostTails(ctx); err != nil || len(lost) != 1 || lost[0].Seen != 2 {
+		t.Errorf("lost: %+v, %v", lost, err)
+	}
+}

@@ -25,6 +25,7 @@ func (s *Store) Read(ctx context.Context, positions []metastore.Position, bytesM
 		}
 		journals[i], afters[i] = int32(p.Journal), int64(p.After)
 	}
+	s.server.asked(positions)
 	tails, settled, err := s.readOnce(ctx, positions, journals, afters, bytesMax)
 	if err == nil && !settled {
 		// Another server than the one that was read from before.

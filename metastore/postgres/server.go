@@ -41,6 +41,18 @@ func (s *seenServer) saw(j metastore.JournalID, v metastore.Version) {
 	s.mu.seen.See(j, v)
 }
 
+// asked notes what the caller has: other agents may have told it of versions that
+// were not read here.
+func (s *seenServer) asked(positions []metastore.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range positions {
+		if _, left := s.mu.left[p.Journal]; !left && p.After > 0 {
+			s.mu.seen.See(p.Journal, p.After)
+		}
+	}
+}
+
 func (s *seenServer) begun(t metastore.Term) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
