@@ -66,19 +66,23 @@ func TestFailOver_NothingLost(t *testing.T) {
 	}
 	// What was appended on the new server since the others confirmed it is no evidence
 	// of a loss, whether a's own calls or the bucket tell of it.
+	// Nor is what b appended there and pushed to a.
 	a.Witness(func(context.Context) (metastore.Evidence, error) {
 		return metastore.Evidence{Seen: map[metastore.JournalID]metastore.Version{shard0: 3}}, nil
 	})
+	if got, err := appendAgain(t, b, termB, journaltest.Part(shard0, "pushed")); err != nil || got[0] != 4 {
+		t.Fatalf("version %v, %v", got, err)
+	}
 	if err := again(t, func() error {
-		tails, err := a.Read(ctx, []metastore.Position{{Journal: shard0, After: 3}}, 1<<20)
-		if err == nil && (tails[0].Head != 3 || tails[0].Lost != 0) {
+		tails, err := a.Read(ctx, []metastore.Position{{Journal: shard0, After: 4}}, 1<<20)
+		if err == nil && (tails[0].Head != 4 || tails[0].Lost != 0) {
 			t.Fatalf("tails %+v", tails)
 		}
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := appendAgain(t, b, termB, journaltest.Part(shard0, "4")); err != nil || got[0] != 4 {
+	if got, err := appendAgain(t, b, termB, journaltest.Part(shard0, "5")); err != nil || got[0] != 5 {
 		t.Fatalf("version %v, %v", got, err)
 	}
 	if lost, err := b.LostTails(ctx); err != nil || len(lost) > 0 {

@@ -22,10 +22,12 @@ type seenServer struct {
 	witness    metastore.Witness
 	mu         struct {
 		sync.Mutex
-		known string // the identity that was confirmed
-		seen  metastore.Evidence
-		term  metastore.Term                                  // the last begun here
-		left  map[metastore.JournalID]metastore.LostTailError // of journals that the others went on with, after less than was seen here
+		known  string // the identity that was confirmed
+		seen   metastore.Evidence
+		term   metastore.Term                                  // the last begun here
+		left   map[metastore.JournalID]metastore.LostTailError // of journals that the others went on with, after less than was seen here
+		told   metastore.Evidence                              // what the server toldTo was told, which then waited for others
+		toldTo string                                          // its identity
 	}
 }
 
@@ -97,12 +99,33 @@ func (s *seenServer) evidence() (metastore.Term, metastore.Evidence) {
 	return s.mu.term, e
 }
 
+// toldBefore is what this process told a server that waited for others then, if it
+// did. Once they have gone on there, what was seen since is no evidence of what that
+// server lacks: they push what they append.
+func (s *seenServer) toldBefore(identity string) (metastore.Evidence, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.told, s.mu.toldTo == identity
+}
+
+// waits notes what a server was told that waits for others.
+func (s *seenServer) waits(identity string, told metastore.Evidence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.told, s.mu.toldTo = told, identity
+}
+
 // confirmed notes the server that calls go on with, and what it had left.
 func (s *seenServer) confirmed(identity string, left map[metastore.JournalID]metastore.Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.known = identity
-	for j, v := range s.mu.seen.Seen {
+	from := s.mu.seen
+	if s.mu.toldTo == identity {
+		from = s.mu.told
+	}
+	s.mu.told, s.mu.toldTo = metastore.Evidence{}, ""
+	for j, v := range from.Seen {
 		if head := left[j]; v > head {
 			if s.mu.left == nil {
 				s.mu.left = map[metastore.JournalID]metastore.LostTailError{}
@@ -163,7 +186,7 @@ func (s *Store) Settle(ctx context.Context) error {
 	}
 }
 
-const settledSQL = `select wadi.settled(null)`
+const settledSQL = `select wadi.here(s.by_start), wadi.settled(null) from wadi.server s where s.one`
 
 const confirmSQL = `select outcome, identity, waiting, journals, heads from wadi.confirm($1, $2, $3, $4)`
 
@@ -177,23 +200,27 @@ func (s *Store) confirm(ctx context.Context) error {
 		return ctx.Err()
 	}
 	term, evidence := s.server.evidence()
+	var bucket metastore.Evidence
 	if s.server.witness != nil {
-		told, err := s.server.witness(ctx)
-		if err != nil {
+		var err error
+		if bucket, err = s.server.witness(ctx); err != nil {
 			return fmt.Errorf("the metastore has moved to another server; compare it with the bucket: %w", err)
 		}
-		// Asked for after the witness: once the others have confirmed this server, the
-		// bucket tells also of what was appended there since.
-		var settled bool
-		if err := s.pool.QueryRow(ctx, s.sql[settledSQL]).Scan(&settled); err != nil {
-			return failed(ctx, s.pool, "ask whether the metastore's server is confirmed", err)
+	}
+	// Asked for after both: once the others have confirmed this server, they tell also
+	// of what was appended there since.
+	var here string
+	var settled bool
+	if err := s.pool.QueryRow(ctx, s.sql[settledSQL]).Scan(&here, &settled); err != nil {
+		return failed(ctx, s.pool, "ask whether the metastore's server is confirmed", err)
+	}
+	if told, ok := s.server.toldBefore(here); settled && ok {
+		evidence = told
+	} else if !settled {
+		for j, v := range bucket.Seen {
+			evidence.See(j, v)
 		}
-		if !settled {
-			for j, v := range told.Seen {
-				evidence.See(j, v)
-			}
-			evidence.LastTerm = max(evidence.LastTerm, told.LastTerm)
-		}
+		evidence.LastTerm = max(evidence.LastTerm, bucket.LastTerm)
 	}
 	journals, versions := s.columns(evidence)
 	var outcome, identity string
@@ -205,6 +232,9 @@ func (s *Store) confirm(ctx context.Context) error {
 		return failed(ctx, s.pool, "confirm the metastore's server", err)
 	}
 	if outcome == "waiting" {
+		if identity == here {
+			s.server.waits(identity, evidence)
+		}
 		return &MovedError{To: identity, Waiting: waiting}
 	}
 	left := make(map[metastore.JournalID]metastore.Version, len(all))
