@@ -175,6 +175,7 @@ func (a *Agent) sources(p *process) metrics.Sources {
 		},
 		Fetch:       p.fetcher.Stats,
 		Cache:       p.blocks.Cache().Stats,
+		CacheDisk:   p.diskStats(),
 		BuffersIdle: p.buffers.IdleBytes,
 		Statements:  p.store.Statements,
 		Replicas:    p.follower.Followed,

@@ -30,6 +30,7 @@ type Config struct {
 	Peer        PeerConfig               // of streams between agents; none by default
 	HTTP        string                   // host:port of metrics and health; empty: none
 	CacheBytes  int64                    // of segments in memory
+	CacheDisk   CacheDisk                // under them; none by default
 	Lease       time.Duration            // how long an agent that is silent counts as alive
 	DrainMax    time.Duration            // of requests in flight when the process is asked to stop
 	StaleMax    time.Duration            // a replica unconfirmed for longer answers no Fetch
@@ -48,6 +49,15 @@ type Config struct {
 
 	Given Given
 }
+
+// CacheDisk is where blocks that were loaded from the bucket are kept beside memory.
+type CacheDisk struct {
+	Folder   string // locked for this process alone, its blocks removed at the start and the end; empty: no disk
+	BytesMax int64  // of the blocks in it
+}
+
+// cacheDiskBytesMin is room for a few blocks.
+const cacheDiskBytesMin = 64 << 20
 
 // Given are parts that an agent is handed instead of opening them: by tests and by
 // simulations of many agents in one process. The agent closes the listener only.
@@ -92,6 +102,8 @@ func (c Config) Validate() error {
 		return errors.New("an agent has one role at least")
 	case c.CacheBytes < 16<<20:
 		return fmt.Errorf("a cache of %d bytes is too small; 16 MiB is the least", c.CacheBytes)
+	case c.CacheDisk.Folder != "" && c.CacheDisk.BytesMax < cacheDiskBytesMin:
+		return fmt.Errorf("a cache of %d bytes on disk is too small; 64 MiB is the least", c.CacheDisk.BytesMax)
 	case c.Lease < time.Second:
 		return fmt.Errorf("a lease of %v is too short; 1 s is the least", c.Lease)
 	}

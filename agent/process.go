@@ -50,6 +50,7 @@ type process struct {
 	clock       clock // the database's
 	follower    *metastore.Follower
 	buffers     *cache.Buffers
+	disk        *cache.Disk // nil: none
 	blocks      *fetch.Blocks
 	fetcher     *fetch.Fetcher
 	mesh        atomic.Pointer[follow.Mesh]   // of the term that serves
@@ -84,6 +85,13 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 			return err
 		}
 		p.closers = append(p.closers, p.lock)
+	}
+	if cfg.CacheDisk.Folder != "" {
+		lock, err := lockFolder(cfg.CacheDisk.Folder)
+		if err != nil {
+			return err
+		}
+		p.closers = append(p.closers, lock)
 	}
 	if err := p.listen(ctx, cfg); err != nil {
 		return err
@@ -165,6 +173,9 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 	return nil
 }
 
+// cacheBlocksMin is the least number of blocks that the cache in memory has room for.
+const cacheBlocksMin = 8
+
 // openReaders makes the replicas and the read path, and brings them up to date.
 func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.Settings) error {
 	fc := metastore.DefaultFollowerConfig()
@@ -198,6 +209,18 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 	}
 	cc := cache.DefaultConfig()
 	cc.BytesMax = cfg.CacheBytes
+	for cc.BytesMax < cacheBlocksMin*int64(cc.BlockBytes) {
+		cc.BlockBytes /= 2
+	}
+	if cfg.CacheDisk.Folder != "" {
+		dc := cache.DefaultDiskConfig()
+		dc.Folder, dc.BytesMax, dc.Log = cfg.CacheDisk.Folder, cfg.CacheDisk.BytesMax, cfg.Log
+		if p.disk, err = cache.OpenDisk(dc, p.buffers); err != nil {
+			return err
+		}
+		p.closers = append(p.closers, p.disk)
+		cc.Disk = p.disk
+	}
 	p.blocks, err = fetch.NewBlocks(cc, func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
 		return p.bucket.GetInto(bucket.Cold(ctx), id.Key(), offset, dst)
 	}, p.buffers)
@@ -219,6 +242,14 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 		Log:       cfg.Log,
 	})
 	return err
+}
+
+// diskStats are the counts of the cache on disk, nil without one.
+func (p *process) diskStats() func() cache.DiskStats {
+	if p.disk == nil {
+		return nil
+	}
+	return p.disk.Stats
 }
 
 // close closes what was opened, the last first.

@@ -33,6 +33,7 @@ type Config struct {
 	LoadsMax      int           // loads that run at once; more wait
 	PrefetchesMax int           // of these, loads that no reader waits for; more are dropped
 	RoomWaitMax   time.Duration // how long a read waits while everything is pinned
+	Disk          *Disk         // under the memory; nil: none. It outlives the cache
 }
 
 // DefaultConfig is for an agent with 1 GiB of memory to spare.
@@ -141,6 +142,9 @@ func (c *Cache) Evict(id segment.ID) {
 	c.wakeLocked()
 	c.mu.Unlock()
 	freed.run()
+	if c.cfg.Disk != nil {
+		c.cfg.Disk.forget(key{id, wholeSegment})
+	}
 }
 
 // Stats tells what happened since the cache was made, and what it holds now.

@@ -59,7 +59,14 @@ func (c *Cache) loadBlock(k key) ([]byte, error) {
 		return nil, ErrClosed
 	}
 	buf := c.buffers.Get(c.cfg.BlockBytes)
-	n, err := c.load(c.ctx, k.id, k.index*int64(c.cfg.BlockBytes), buf)
+	load := func(id segment.ID, offset int64, dst []byte) (int, error) { return c.load(c.ctx, id, offset, dst) }
+	var n int
+	var err error
+	if offset := k.index * int64(c.cfg.BlockBytes); c.cfg.Disk != nil {
+		n, err = c.cfg.Disk.through(k, offset, buf, load)
+	} else {
+		n, err = load(k.id, offset, buf)
+	}
 	if err == nil && n == 0 {
 		err = ErrShort
 	}

@@ -42,6 +42,11 @@ func (p *Pinned) unpin(evict bool) {
 	c.mu.Unlock()
 	p.Slices = nil
 	freed.run()
+	if evict && c.cfg.Disk != nil {
+		for _, e := range p.entries {
+			c.cfg.Disk.forget(e.key)
+		}
+	}
 }
 
 // Read pins length bytes of a segment from position, loading the blocks that are

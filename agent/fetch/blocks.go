@@ -45,8 +45,11 @@ func NewBlocks(cfg cache.Config, load cache.Load, buffers *cache.Buffers) (*Bloc
 		b.loading(id)
 		return load(ctx, id, offset, dst)
 	}, buffers)
+	if err != nil {
+		return nil, err
+	}
 	b.cache = c
-	return b, err
+	return b, nil
 }
 
 // Cache returns the cache, for its stats and its end.

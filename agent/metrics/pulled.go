@@ -23,6 +23,7 @@ type Sources struct {
 	AppendsRepeated func() *int64 // metastore.Writer's
 	Fetch           func() fetch.Stats
 	Cache           func() cache.Stats
+	CacheDisk       func() cache.DiskStats
 	BuffersIdle     func() int64 // bytes
 	Statements      func() metastore.Statements
 	Replicas        func() []*metastore.Replica
@@ -68,7 +69,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
-		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), buffersGroup(), statementsGroup(), replicasGroup(),
+		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), cacheDiskGroup(), buffersGroup(), statementsGroup(), replicasGroup(),
 		pushedGroup(), peersGroup(), compactionGroup(),
 	}}
 	p.sources.Store(&Sources{})
@@ -207,6 +208,28 @@ func cacheGroup() group {
 		emit("", float64(v.Hits), float64(v.Shared), float64(v.Misses), float64(v.Loads), float64(v.LoadErrors),
 			float64(v.Prefetches), float64(v.PrefetchesDropped), float64(v.Evictions), float64(v.RoomWaits),
 			float64(v.Puts), float64(v.PutsDropped), float64(v.Entries), float64(v.Bytes), float64(v.PinnedBytes), float64(v.BytesMax))
+	}}
+}
+
+func cacheDiskGroup() group {
+	return group{[]pulledMetric{
+		counter("wadi_cache_disk_hits_total", "Blocks that a load found on the disk."),
+		counter("wadi_cache_disk_misses_total", "Blocks that a load did not find on the disk."),
+		counter("wadi_cache_disk_broken_total", "Blocks on the disk that were not what was written, or could not be read. They are read from the bucket."),
+		counter("wadi_cache_disk_writes_total", "Blocks written to the disk."),
+		counter("wadi_cache_disk_writes_failed_total", "Blocks that could not be written. Nothing is written for a minute then."),
+		counter("wadi_cache_disk_dropped_total", "Blocks that were not written because the disk is slow, or failed a write."),
+		counter("wadi_cache_disk_evictions_total", "Blocks removed from the disk to make room."),
+		gauge("wadi_cache_disk_blocks", "Blocks on the disk."),
+		gauge("wadi_cache_disk_bytes", "Bytes of blocks on the disk, and of one being written."),
+		gauge("wadi_cache_disk_bytes_max", "The bound of wadi_cache_disk_bytes."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.CacheDisk == nil {
+			return
+		}
+		v := s.CacheDisk()
+		emit("", float64(v.Hits), float64(v.Misses), float64(v.Broken), float64(v.Writes), float64(v.WritesFailed), float64(v.Dropped),
+			float64(v.Evictions), float64(v.Blocks), float64(v.Bytes), float64(v.BytesMax))
 	}}
 }
 

@@ -21,6 +21,8 @@ import (
 const (
 	flagTrustCompressed = "trust-compressed-records"
 	flagCompactionRate  = "compaction-rate"
+	flagCacheDisk       = "cache-disk"
+	flagCacheDiskBytes  = "cache-disk-bytes"
 )
 
 // agentFlags are the flags of every command that runs an agent.
@@ -44,6 +46,8 @@ func (p *program) agentCommand() *cli.Command {
 		Description: "Runs until SIGTERM or SIGINT, which let requests in flight finish; a second one\nends it at once. Nothing acknowledged is lost either way.",
 		Flags: agentFlags(append(slices.Concat(peerFlags(), clusterFlags()),
 			&cli.StringFlag{Name: "bucket", Usage: "keep segments at `URL`: " + bucketURLs},
+			&cli.StringFlag{Name: flagCacheDisk, Usage: "keep blocks that were read from the bucket in the folder `PATH` too, which is this agent's alone (empty: in memory only)"},
+			&cli.StringFlag{Name: flagCacheDiskBytes, Value: "16GiB", Usage: "of --cache-disk: use up to `SIZE` of it"},
 			&cli.DurationFlag{Name: "bucket-hedge-get", Usage: "ask the bucket again for what it hasn't sent after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.DurationFlag{Name: "bucket-hedge-put", Usage: "send the bucket again what it hasn't taken after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.StringFlag{Name: "metastore", Usage: "keep journals at `URL`: sqlite:///path, postgres://…, memory://"},
@@ -67,6 +71,10 @@ func (p *program) agentCommand() *cli.Command {
 			}
 			if config.Peer, err = peerConfig(ctx, config.Peer); err != nil {
 				return err
+			}
+			config.CacheDisk.Folder = ctx.String(flagCacheDisk)
+			if config.CacheDisk.BytesMax, err = parseBytes(ctx.String(flagCacheDiskBytes)); err != nil {
+				return usagef("--%s: %s", flagCacheDiskBytes, err)
 			}
 			config.Hedge.GetAfter, config.Hedge.PutAfter = ctx.Duration("bucket-hedge-get"), ctx.Duration("bucket-hedge-put")
 			return p.runAgent(ctx.Context, config)
