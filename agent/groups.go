@@ -35,7 +35,7 @@ func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, 
 		Owns:     func(i int) bool { return p.members.View().Coordinates(metastore.GroupsJournal(i)) },
 		Settled:  func(i int) bool { return p.members.View().Settled(metastore.GroupsJournal(i)) },
 		Changed:  p.members.Changed,
-		Shared:   func() bool { return len(p.members.View().Live()) > 1 },
+		Shared:   a.cfg.Folder == "",
 
 		ConsumerTimes: broker.ConsumerTimes(p.follower.Replica(metastore.CatalogJournal)),
 	})

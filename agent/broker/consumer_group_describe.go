@@ -26,10 +26,15 @@ const (
 func (b *Broker) handleConsumerGroupDescribe(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ConsumerGroupDescribeRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
+	confirmed := b.deps.Groups.Confirm(ctx, req.Groups...)
 	for _, id := range req.Groups {
 		out := kmsg.NewConsumerGroupDescribeResponseGroup()
 		out.Group = id
-		d, err := b.deps.Groups.DescribeConsumer(ctx, id)
+		var d group.ConsumerDescription
+		err := confirmed
+		if err == nil {
+			d, err = b.deps.Groups.DescribeConsumer(ctx, id)
+		}
 		switch {
 		case id == "":
 			out.ErrorCode = wire.CodeInvalidGroupID

@@ -27,10 +27,15 @@ const stateDead = "Dead"
 func (b *Broker) handleDescribeGroups(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.DescribeGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
+	confirmed := b.deps.Groups.Confirm(ctx, req.Groups...)
 	for _, id := range req.Groups {
 		out := kmsg.NewDescribeGroupsResponseGroup()
 		out.Group, out.AuthorizedOperations = id, notAsked
-		d, err := b.deps.Groups.Describe(ctx, id)
+		var d group.Description
+		err := confirmed
+		if err == nil {
+			d, err = b.deps.Groups.Describe(ctx, id)
+		}
 		switch {
 		case errors.Is(err, group.ErrNotFound):
 			out.State = stateDead

@@ -31,8 +31,13 @@ func (b *Broker) handleOffsetFetch(ctx context.Context, r *wire.Request) wire.An
 	req := r.Message.(*kmsg.OffsetFetchRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version >= offsetFetchGroupsVersionMin {
+		ids := make([]string, len(req.Groups))
 		for i := range req.Groups {
-			resp.Groups = append(resp.Groups, b.fetchOffsets(ctx, &req.Groups[i], req.Version, req.RequireStable))
+			ids[i] = req.Groups[i].Group
+		}
+		confirmed := b.deps.Groups.Confirm(ctx, ids...)
+		for i := range req.Groups {
+			resp.Groups = append(resp.Groups, b.fetchOffsets(ctx, &req.Groups[i], req.Version, req.RequireStable, confirmed))
 		}
 		return wire.Answer{Message: resp}
 	}
@@ -44,7 +49,7 @@ func (b *Broker) handleOffsetFetch(ctx context.Context, r *wire.Request) wire.An
 	for i := range req.Topics {
 		g.Topics[i].Topic, g.Topics[i].Partitions = req.Topics[i].Topic, req.Topics[i].Partitions
 	}
-	found := b.fetchOffsets(ctx, &g, req.Version, req.RequireStable)
+	found := b.fetchOffsets(ctx, &g, req.Version, req.RequireStable, b.deps.Groups.Confirm(ctx, g.Group))
 	resp.ErrorCode = found.ErrorCode
 	for _, t := range found.Topics {
 		out := kmsg.NewOffsetFetchResponseTopic()
@@ -59,20 +64,21 @@ func (b *Broker) handleOffsetFetch(ctx context.Context, r *wire.Request) wire.An
 	return wire.Answer{Message: resp}
 }
 
-// fetchOffsets answers for one group.
-func (b *Broker) fetchOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16, stable bool) kmsg.OffsetFetchResponseGroup {
+// fetchOffsets answers for one group. err says why what is known of it is not known to be new.
+func (b *Broker) fetchOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16, stable bool, err error) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
-	var err error
-	if version >= offsetFetchMemberVersionMin {
+	if err == nil && version >= offsetFetchMemberVersionMin {
 		if err := b.deps.Groups.CheckReader(ctx, req.Group, orEmpty(req.MemberID), req.MemberEpoch); err != nil {
 			resp.ErrorCode = codeOf(err)
 			return resp
 		}
 	}
-	if req.Topics == nil {
+	switch {
+	case err != nil:
+	case req.Topics == nil:
 		resp.Topics, err = b.fetchAllOffsets(ctx, req.Group, stable)
-	} else {
+	default:
 		resp.Topics, err = b.fetchAskedOffsets(ctx, req, version, stable)
 	}
 	if err == nil {

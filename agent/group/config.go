@@ -104,9 +104,9 @@ type Deps struct {
 	Settled func(journal int) bool
 	// Changed returns a channel that is closed when Owns or Settled may say something else; nil: never.
 	Changed func() <-chan struct{}
-	// Shared tells whether other agents may write to the journals: then what members read
-	// is read anew first; nil: nobody does.
-	Shared func() bool
+	// Shared says that other agents may write to the journals: then Confirm reads them. That
+	// no other agent is known at the moment is no reason to think so.
+	Shared bool
 	// ConsumerTimes returns the session time-out and the heartbeat interval that the configs of
 	// a group set for its members of the consumer group protocol, 0 where they say nothing; nil:
 	// no group has configs.

@@ -25,7 +25,7 @@ const (
 )
 
 // DescribeConsumer returns a group of the consumer group protocol, immutable; ErrNotFound
-// for one unknown or of the classic protocol.
+// for one unknown or of the classic protocol. Call Confirm before it.
 func (c *Coordinator) DescribeConsumer(ctx context.Context, id string) (ConsumerDescription, error) {
 	journal, err := c.await(ctx, id)
 	if err != nil {

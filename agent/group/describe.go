@@ -30,7 +30,7 @@ type DescribedMember struct {
 	Assignment []byte
 }
 
-// Describe returns a group; ErrNotFound for one unknown.
+// Describe returns a group; ErrNotFound for one unknown. Call Confirm before it.
 func (c *Coordinator) Describe(ctx context.Context, id string) (Description, error) {
 	if journal, err := c.await(ctx, id); err == nil && c.replica(journal).Err() == nil && c.consumer(id, journal) != nil {
 		return Description{}, ErrNotFound
@@ -60,10 +60,16 @@ func (c *Coordinator) Describe(ctx context.Context, id string) (Description, err
 // List returns all groups of this coordinator by id, without their members.
 func (c *Coordinator) List(ctx context.Context) ([]Description, error) {
 	found := map[string]Description{}
+	var owned []int
 	for i := range c.cfg.Journals {
-		if !c.owns(i) {
-			continue
+		if c.owns(i) {
+			owned = append(owned, i)
 		}
+	}
+	if err := c.confirm(ctx, owned...); err != nil {
+		return nil, err
+	}
+	for _, i := range owned {
 		switch err := c.awaitJournal(ctx, i); {
 		case errors.Is(err, ErrNotCoordinator) && !c.owns(i):
 			continue
@@ -86,7 +92,7 @@ func (c *Coordinator) List(ctx context.Context) ([]Description, error) {
 	}
 	for _, g := range c.inMemory() {
 		g.mu.Lock()
-		if !g.dead && !(found[g.id].Consumer && g.state == empty) {
+		if !g.dead && !g.overtaken() && !(found[g.id].Consumer && g.state == empty) {
 			found[g.id] = Description{Group: g.id, State: g.state.String(), ProtocolType: g.protocolType}
 		}
 		g.mu.Unlock()

@@ -164,12 +164,10 @@ func (c *Coordinator) changedSince(g *group, expect metastore.Version) bool {
 }
 
 // Read calls f with what the journal holds of a group, and of others. f must not block.
+// Call Confirm before it.
 func (c *Coordinator) Read(ctx context.Context, id string, f func(s *stored.State)) error {
 	journal, err := c.await(ctx, id)
 	if err != nil {
-		return err
-	}
-	if err := c.confirm(ctx, journal); err != nil {
 		return err
 	}
 	r := c.replica(journal)

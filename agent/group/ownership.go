@@ -2,7 +2,9 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/wadi-io/wadi/metastore"
@@ -214,14 +216,36 @@ func (c *Coordinator) awaitJournal(ctx context.Context, journal int) error {
 // readWaitMax bounds the wait for what other agents have written.
 const readWaitMax = 5 * time.Second
 
-// confirm reads a journal anew if other agents may have written to it.
-func (c *Coordinator) confirm(ctx context.Context, journal int) error {
-	if c.deps.Shared == nil || !c.deps.Shared() {
+// Confirm reads what other agents may have written of some groups, and the catalog that
+// names their topics: what Read, Describe and DescribeConsumer say afterwards is as new as
+// this call, whoever else takes itself for the coordinator. Groups that are another
+// coordinator's are passed over, and journals that have stopped; those calls tell of them.
+func (c *Coordinator) Confirm(ctx context.Context, groups ...string) error {
+	journals := make([]int, 0, len(groups))
+	for _, id := range groups {
+		journals = append(journals, stored.Journal(id, c.cfg.Journals))
+	}
+	return c.confirm(ctx, journals...)
+}
+
+func (c *Coordinator) confirm(ctx context.Context, journals ...int) error {
+	if !c.deps.Shared {
 		return nil
 	}
+	ids := []metastore.JournalID{metastore.CatalogJournal}
+	for _, i := range journals {
+		if c.owns(i) && c.replica(i).Err() == nil {
+			ids = append(ids, metastore.GroupsJournal(i))
+		}
+	}
+	if len(ids) == 1 {
+		return nil
+	}
+	slices.Sort(ids)
 	ctx, cancel := context.WithTimeout(ctx, readWaitMax)
 	defer cancel()
-	if err := c.deps.Follower.Refresh(ctx, metastore.GroupsJournal(journal)); err != nil {
+	err := c.deps.Follower.Refresh(ctx, slices.Compact(ids)...)
+	if err != nil && !errors.Is(err, metastore.ErrStopped) {
 		return refusal(err)
 	}
 	return nil
