@@ -204,7 +204,7 @@ func TestHostile_Bodies(t *testing.T) {
 func TestHostile_Frames(t *testing.T) {
 	address, _ := onSocket(t)
 	before := heap()
-	const slow, claimed = 5, 90 << 20 // as many as the server reads at a time
+	const slow, claimed = 300, 90 << 20
 	for range slow {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {

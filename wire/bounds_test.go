@@ -47,14 +47,17 @@ func TestBounds_OfRequestsInFlight(t *testing.T) {
 }
 
 func TestBounds_OfBytesInFlight(t *testing.T) {
-	for name, change := range map[string]func(*Limits){
-		"of a connection": func(l *Limits) { l.ConnBytesInFlightMax = 2 << 20 },
-		"of the server":   func(l *Limits) { l.ServerBytesInFlightMax = 2 << 20 },
+	for name, bound := range map[string]struct {
+		change   func(*Limits)
+		requests int
+	}{
+		"of a connection": {func(l *Limits) { l.ConnBytesInFlightMax = 2 << 20 }, 2},
+		"of the server":   {func(l *Limits) { l.ServerBytesInFlightMax = 2 << 20 }, 3}, // one has its place and no room
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hold := make(chan struct{})
-				h := startPipe(t, []Route{holdProduce(hold)}, limits(change))
+				h := startPipe(t, []Route{holdProduce(hold)}, limits(bound.change))
 				c := h.client()
 				big, huge := strings.Repeat("x", 1000<<10), strings.Repeat("x", 3<<20)
 				go func() {
@@ -65,7 +68,7 @@ func TestBounds_OfBytesInFlight(t *testing.T) {
 					c.send(6, produce("a"))
 				}()
 				synctest.Wait()
-				if got := h.server.Stats(); got.RequestsInFlight != 2 || got.BytesInFlight != 2<<20 {
+				if got := h.server.Stats(); got.RequestsInFlight != bound.requests || got.BytesInFlight != 2<<20 {
 					t.Errorf("in flight: %+v", got)
 				}
 				close(hold)

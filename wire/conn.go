@@ -63,9 +63,9 @@ type Conn struct {
 
 const (
 	// frameBytesTrusted is the room that a connection's first frame is given
-	// before its bytes arrive. Later ones are given as much as the connection
-	// has delivered before.
-	frameBytesTrusted = 64 << 10
+	// before its bytes arrive: little, since it is given to all connections. Later
+	// ones are given as much as the connection has delivered before.
+	frameBytesTrusted = 4 << 10
 	// frameGrowth is by what a frame grows when its room is full.
 	frameGrowth = 4
 	// progressBytes is what must move within a read or write timeout.
@@ -179,11 +179,11 @@ func (c *Conn) readRequests() error {
 		if err != nil {
 			return err
 		}
-		r := &Request{Conn: c, charged: min(frameCost(n), c.server.limits.ServerBytesInFlightMax)}
-		if err := c.admit(r); err != nil {
+		r := &Request{Conn: c, claimed: min(frameCost(n), c.server.limits.ConnBytesInFlightMax)}
+		if err := c.admit(r, n); err != nil {
 			return err
 		}
-		if r.Frame, err = c.readFrame(n); err != nil {
+		if r.Frame, err = c.readFrame(r, n); err != nil {
 			c.dismiss(r)
 			return err
 		}
@@ -234,7 +234,7 @@ func (c *Conn) readPrefix() (int, error) {
 }
 
 // admit waits until the request's frame may be read.
-func (c *Conn) admit(r *Request) error {
+func (c *Conn) admit(r *Request, n int) error {
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.draining.Done():
@@ -242,69 +242,104 @@ func (c *Conn) admit(r *Request) error {
 	case <-c.gone.Done():
 		return c.gone.Err()
 	}
-	if err := c.bytes.Acquire(c.gone, min(r.charged, c.server.limits.ConnBytesInFlightMax)); err != nil {
+	if err := c.bytes.Acquire(c.gone, r.claimed); err != nil {
 		<-c.slots
 		return err
 	}
-	if err := c.server.bytes.Acquire(c.gone, r.charged); err != nil {
-		c.bytes.Release(min(r.charged, c.server.limits.ConnBytesInFlightMax))
-		<-c.slots
-		return err
-	}
-	c.server.stats.requests.Add(1)
-	c.server.stats.bytes.Add(r.charged)
+	c.server.budget.begin(&r.charge, c.nc, n)
+	c.server.requests.Add(1)
 	return nil
 }
 
-// dismiss gives back what admit took.
+// dismiss gives back what admit took, and what the frame took since.
 func (c *Conn) dismiss(r *Request) {
-	c.server.stats.requests.Add(-1)
-	c.server.stats.bytes.Add(-r.charged)
-	c.server.bytes.Release(r.charged)
-	c.bytes.Release(min(r.charged, c.server.limits.ConnBytesInFlightMax))
+	c.server.requests.Add(-1)
+	c.server.budget.release(&r.charge)
+	c.bytes.Release(r.claimed)
 	<-c.slots
 }
 
+// room returns a frame with room for n bytes, and with what old has, which is released.
+// It waits until there is as much room.
+func (c *Conn) room(r *Request, old *Frame, n int) (*Frame, error) {
+	more := frameCost(n)
+	if old != nil {
+		more -= frameCost(len(old.room))
+	}
+	err := c.server.budget.grow(c, &r.charge, more)
+	if err != nil {
+		if old != nil {
+			old.Release()
+		}
+		return nil, err
+	}
+	f := c.server.frames.get(n)
+	if old != nil {
+		f.size = copy(f.room, old.Bytes())
+		old.Release()
+	}
+	return f, nil
+}
+
 // readFrame reads the n bytes of a frame. Its room grows as they arrive.
-func (c *Conn) readFrame(n int) (*Frame, error) {
-	pool := &c.server.frames
-	f := pool.get(min(n, c.trusted))
-	moved := progressBytes
-	for f.size < n {
+func (c *Conn) readFrame(r *Request, n int) (*Frame, error) {
+	f, err := c.room(r, nil, min(n, c.trusted))
+	if err != nil {
+		return nil, err
+	}
+	for moved := progressBytes; f.size < n; {
 		if f.size == len(f.room) {
-			g := pool.get(min(n, frameGrowth*f.size))
-			g.size = copy(g.room, f.room)
-			f.Release()
-			f = g
+			if f, err = c.room(r, f, min(n, frameGrowth*f.size)); err != nil {
+				return nil, err
+			}
+			moved = progressBytes
 		}
 		if moved >= progressBytes {
 			moved = 0
-			c.nc.SetReadDeadline(time.Now().Add(c.server.limits.ReadTimeout))
-			if c.draining.Err() != nil {
-				f.Release()
-				return nil, errDraining
-			}
+			err = c.awaitMore(r)
 		}
-		got, err := c.nc.Read(f.room[f.size:min(n, len(f.room))])
-		f.size += got
-		moved += got
-		if err != nil && f.size < n {
-			f.Release()
-			if c.draining.Err() != nil {
-				err = errDraining
-			}
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, err
+		if err == nil {
+			var got int
+			got, err = c.nc.Read(f.room[f.size:min(n, len(f.room))])
+			f.size += got
+			moved += got
 		}
-		if err := c.checkEarly(f, n); err != nil {
+		if err == nil || f.size == n {
+			err = c.checkEarly(f, n)
+		} else {
+			err = c.readFailed(r, err)
+		}
+		if err != nil {
 			f.Release()
 			return nil, err
 		}
 	}
+	c.server.budget.grown(&r.charge)
 	c.trusted = max(c.trusted, n)
 	return f, nil
+}
+
+// awaitMore gives the client time for more of its frame. What others do to end it they
+// do by the deadline, so it is set before they are looked for.
+func (c *Conn) awaitMore(r *Request) error {
+	c.nc.SetReadDeadline(time.Now().Add(c.server.limits.ReadTimeout))
+	if c.draining.Err() != nil {
+		return errDraining
+	}
+	return c.server.budget.progress(&r.charge)
+}
+
+// readFailed is why a frame didn't come.
+func (c *Conn) readFailed(r *Request, err error) error {
+	switch {
+	case c.server.budget.hasStalled(&r.charge):
+		return fmt.Errorf("%w: a frame that %w", errRefused, errStalled)
+	case c.draining.Err() != nil:
+		return errDraining
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // checkEarly refuses a large frame that isn't Produce before the rest of it is read.

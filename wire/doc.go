@@ -17,7 +17,8 @@
 //   - Nothing is decoded that the guard has not walked. A request is decoded
 //     just before it is handled; a waiting one holds its frame only.
 //   - What clients can make the server hold is bounded by Limits; a frame's
-//     room grows as its bytes arrive.
+//     room grows as its bytes arrive, and is charged as it grows.
+//   - A frame whose client lets it stall keeps nobody waiting (budget.go).
 //   - A frame's bytes stay as they are until its last Release, which comes after
 //     the answer has been written.
 //

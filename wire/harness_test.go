@@ -125,8 +125,17 @@ func checkNothingHeld(t *testing.T, s *Server) {
 	if got := s.Stats(); got != (Stats{}) {
 		t.Errorf("left behind: %+v", got)
 	}
-	if !s.bytes.TryAcquire(s.limits.ServerBytesInFlightMax) || !s.decoded.TryAcquire(s.limits.ServerBytesDecodedMax) {
+	if !s.decoded.TryAcquire(s.limits.ServerBytesDecodedMax) {
 		t.Error("bytes are still charged")
+	}
+	whole, left := newBudget(s.limits.ServerBytesInFlightMax, s.limits.FrameBytesMax), s.budget
+	if left.mu.shared != whole.mu.shared || len(left.mu.growing) > 0 {
+		t.Errorf("frames' bytes are still charged: %+v", &left.mu)
+	}
+	for kind, k := range left.mu.kinds {
+		if k.reserve != whole.mu.kinds[kind].reserve || len(k.waiting) > 0 || k.overdraw != nil {
+			t.Errorf("frames of kind %d are still charged: %+v", kind, k)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ type Limits struct {
 	// ConnBytesInFlightMax bounds their frames, in bytes. A frame larger than it is taken alone.
 	ConnBytesInFlightMax int64
 	// ServerBytesInFlightMax bounds the frames of all connections, in bytes,
-	// those that are still being read included.
+	// those that are still being read included with the room they have (budget.go).
 	ServerBytesInFlightMax int64
 	// ServerBytesDecodedMax bounds the decoded messages of all connections, in
 	// bytes as the guard estimates them; small messages aren't counted.
@@ -33,7 +33,7 @@ type Limits struct {
 	// IdleTimeout closes a connection that has nothing in flight and sends nothing.
 	IdleTimeout time.Duration
 	// ReadTimeout closes a connection that doesn't send the next 64 KiB of a
-	// frame it has begun within this time.
+	// frame it has begun within this time; while others wait for room, 2 s do.
 	ReadTimeout time.Duration
 	// WriteTimeout closes a connection that doesn't take the next 64 KiB of an
 	// answer within this time.

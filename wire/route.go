@@ -55,8 +55,9 @@ type Request struct {
 	produce  *produceMessage // what Message points into, to be reused
 	wait     func(ctx context.Context) Answer
 	read     time.Time
-	charged  int64 // of the bytes in flight
-	decoded  int64 // of the bytes decoded
+	claimed  int64  // of the connection's bytes in flight
+	charge   charge // of the server's
+	decoded  int64  // of the bytes decoded
 	flexible bool
 }
 

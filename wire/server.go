@@ -45,11 +45,11 @@ type Server struct {
 	routes map[int16]*route
 
 	frames      framePool
-	bytes       *semaphore.Weighted // of frames
+	budget      *budget             // of frames
 	decoded     *semaphore.Weighted // bytes of messages
 	connections chan struct{}
 
-	stats struct{ requests, bytes atomic.Int64 }
+	requests atomic.Int64 // in flight
 
 	mu struct {
 		sync.Mutex
@@ -72,7 +72,7 @@ func NewServer(cfg ServerConfig, routes []Route) (*Server, error) {
 		log:         cfg.Log,
 		table:       routes,
 		routes:      table,
-		bytes:       semaphore.NewWeighted(cfg.Limits.ServerBytesInFlightMax),
+		budget:      newBudget(cfg.Limits.ServerBytesInFlightMax, cfg.Limits.FrameBytesMax),
 		decoded:     semaphore.NewWeighted(cfg.Limits.ServerBytesDecodedMax),
 		connections: make(chan struct{}, cfg.Limits.ConnectionsMax),
 	}
@@ -99,7 +99,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	connections := len(s.mu.conns)
 	s.mu.Unlock()
-	return Stats{connections, int(s.stats.requests.Load()), s.stats.bytes.Load()}
+	return Stats{connections, int(s.requests.Load()), s.budget.taken()}
 }
 
 // Serve serves the connections that ln accepts. When ctx ends it stops

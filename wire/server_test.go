@@ -372,7 +372,6 @@ func FuzzFrame(f *testing.F) {
 		}
 		all.Wait()
 		checkNothingHeld(t, s)
-		s.bytes.Release(s.limits.ServerBytesInFlightMax)
 		s.decoded.Release(s.limits.ServerBytesDecodedMax)
 	})
 }

@@ -27,7 +27,7 @@ func (a *agent) among(change func(all []cluster.Agent)) *cluster.View {
 		change(all)
 	}
 	v := cluster.NewView(1, testShards, all)
-	a.broker.deps.View = func() *cluster.View { return v }
+	a.seen.Store(v)
 	return v
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +47,8 @@ type agent struct {
 	broker   *Broker
 	follower *metastore.Follower
 	address  string
-	conn     *client // of call
+	conn     *client                       // of call
+	seen     *atomic.Pointer[cluster.View] // by among; nil: it is alone
 }
 
 // options of an agent; the zero value is fine.
@@ -137,6 +140,11 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	if o.producer != nil {
 		producer = o.producer(in)
 	}
+	var seen atomic.Pointer[cluster.View]
+	if o.view == nil {
+		alone := aloneView(Config{NodeID: term.Node, Host: "127.0.0.1", Port: int32(listener.Addr().(*net.TCPAddr).Port), Rack: o.rack, Shards: testShards})
+		o.view = func() *cluster.View { return cmp.Or(seen.Load(), alone) }
+	}
 	broker, err := New(Config{
 		ClusterID: testCluster, NodeID: term.Node, Host: "127.0.0.1", Port: int32(listener.Addr().(*net.TCPAddr).Port),
 		Rack: o.rack, Shards: testShards, Settings: settings, Limits: limits, TrustCompressed: o.trustCompressed,
@@ -145,7 +153,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	server, err := wire.NewServer(wire.ServerConfig{Limits: wire.DefaultLimits(), Log: log, PoisonFrames: true}, broker.Routes())
 	check(err)
 	tasks.Go(func() error { return server.Serve(ctx, listener) })
-	return &agent{t: t, broker: broker, follower: follower, address: listener.Addr().String()}
+	return &agent{t: t, broker: broker, follower: follower, address: listener.Addr().String(), seen: &seen}
 }
 
 // client is a connection to an agent.
