@@ -16,7 +16,8 @@ import (
 func newMembers(p *process, cfg Config) *cluster.Members {
 	mc := cluster.DefaultConfig()
 	mc.Log = cfg.Log
-	deps := cluster.Deps{Terms: p.store, Reachable: (&streamed{process: p}).reachable}
+	deps := cluster.Deps{Terms: p.store, Reachable: (&streamed{process: p}).reachable,
+		Fit: func() bool { return p.stale(cfg.StaleMax) == nil }}
 	if cfg.Folder != "" {
 		deps.Terms = nil
 	}

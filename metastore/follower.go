@@ -313,8 +313,7 @@ func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began ti
 		return false, nil
 	}
 	if seen := max(asked.After, r.forgotten()); tail.Head < seen {
-		err := fmt.Errorf("%w: its head is version %d, and version %d was seen: the metastore lost its tail",
-			ErrStopped, tail.Head, seen)
+		err := &LostTailError{Journal: tail.Journal, Head: tail.Head, Seen: seen}
 		r.stop(err)
 		f.stopped(r, err)
 		return false, nil

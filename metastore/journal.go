@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func TransactionsJournal(i int) JournalID { return kindTransactions<<24 | Journa
 
 // Shard returns the shard that the journal belongs to, and whether it is a shard's.
 func (j JournalID) Shard() (int, bool) { return int(j & 0xffffff), j>>24 == kindShard }
+
+// LogValue names the journal in logs of any format.
+func (j JournalID) LogValue() slog.Value { return slog.StringValue(j.String()) }
 
 func (j JournalID) String() string {
 	i := int(j & 0xffffff)

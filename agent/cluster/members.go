@@ -38,6 +38,9 @@ type Deps struct {
 	// Reachable tells whether a stream to an agent works, if there is one to tell
 	// by; nil, or not known: a connection test tells.
 	Reachable func(agent metastore.TermInfo) (reachable, known bool)
+	// Fit tells whether this agent's own replicas are fresh enough to serve clients;
+	// nil: they are. One that isn't names the others only.
+	Fit func() bool
 	// Dial makes the connections of the tests; nil: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -48,6 +51,7 @@ type Members struct {
 	deps    Deps
 	shards  int
 	view    atomic.Pointer[View]
+	fit     atomic.Bool   // as the last look found it
 	looking chan struct{} // holds a token while nobody looks
 	kick    chan struct{}
 	reach   *reach // owned by who looks
@@ -67,6 +71,7 @@ func New(cfg Config, shards int, deps Deps) *Members {
 	m := &Members{cfg: cfg, deps: deps, shards: shards, looking: make(chan struct{}, 1), kick: make(chan struct{}, 1), reach: newReach(cfg, deps)}
 	m.looking <- struct{}{}
 	m.mu.changed = make(chan struct{})
+	m.fit.Store(true)
 	m.view.Store(NewView(0, shards, nil))
 	return m
 }
@@ -180,6 +185,11 @@ func (m *Members) Look(ctx context.Context) error {
 		}
 	}
 	m.reach.test(ctx, live)
+	if m.deps.Fit != nil {
+		if fit := m.deps.Fit(); m.fit.Swap(fit) != fit && self != nil {
+			m.tellFit(fit)
+		}
+	}
 	if ctx.Err() == nil {
 		m.remake(live)
 	}
@@ -198,7 +208,7 @@ func (m *Members) remake(others []metastore.TermInfo) {
 	node := int32(0)
 	if self := m.mu.self; self != nil {
 		node = self.Node
-		agents = append(agents, agentOf(*self, true))
+		agents = append(agents, agentOf(*self, m.fit.Load()))
 	}
 	if others == nil {
 		for _, a := range old.live {
@@ -224,6 +234,14 @@ func (m *Members) remake(others []metastore.TermInfo) {
 
 func agentOf(info metastore.TermInfo, reachable bool) Agent {
 	return Agent{AgentInfo: info.Agent, Term: info.Term, Node: info.Node, Seat: info.Seat, Draining: info.Draining, Reachable: reachable}
+}
+
+func (m *Members) tellFit(fit bool) {
+	if fit {
+		m.cfg.Log.Info("what this agent knows is fresh again: it is named to clients")
+		return
+	}
+	m.cfg.Log.Warn("what this agent knows is too old: it names others to clients, not itself")
 }
 
 // tell logs what has become of the other agents.

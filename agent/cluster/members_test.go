@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -238,4 +240,60 @@ func TestMembers_OneWhoIsAloneForEver(t *testing.T) {
 	if v := m.View(); v.Leader("x", 5) == nil || !v.Coordinates(metastore.GroupsJournal(3)) || v.Turn(metastore.CatalogJournal) != 0 || len(v.Served()) != testShards {
 		t.Errorf("alone it sees %+v", v)
 	}
+}
+
+// TestMembers_OneThatIsUnfit names the others only, while the metastore can't be read as
+// well, and itself rather than nobody.
+func TestMembers_OneThatIsUnfit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		one := w.begin(t, "a", time.Hour)
+		w.begin(t, "b", time.Hour)
+		var unfit atomic.Bool
+		var lines logLines
+		cfg := DefaultConfig()
+		cfg.Log = slog.New(slog.NewTextHandler(&lines, nil))
+		m := New(cfg, testShards, Deps{Terms: w, Dial: w.dial, Fit: func() bool { return !unfit.Load() }})
+		m.Begin(t.Context(), one)
+		for _, row := range []struct {
+			unfit  bool
+			broken error
+			named  string
+		}{{false, nil, "[1 2]"}, {true, nil, "[2]"}, {true, errors.New("broken"), "[2]"}, {false, nil, "[1 2]"}} {
+			unfit.Store(row.unfit)
+			w.set("", row.broken)
+			for range 3 {
+				if err := m.Look(t.Context()); (err != nil) != (row.broken != nil) {
+					t.Fatal(err)
+				}
+			}
+			m.LookSoon()
+			if got := nodesOf(m.View().Named()); got != row.named || len(m.View().Live()) != 2 {
+				t.Errorf("%+v: named are %s", row, got)
+			}
+		}
+		unfit.Store(true)
+		w.set("h:2", syscall.ECONNREFUSED)
+		if err := m.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := nodesOf(m.View().Named()); got == "[]" {
+			t.Error("nobody is named")
+		}
+		if got := strings.Count(lines.String(), "too old"); got != 2 {
+			t.Errorf("it was told %d times:\n%s", got, lines.String())
+		}
+	})
+}
+
+// logLines takes a log.
+type logLines struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (l *logLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.Write(b)
 }

@@ -36,12 +36,11 @@ type routes struct {
 }
 
 // NewView makes the view of the agent with node id self (0: none) from those whose
-// terms live.
+// terms live. Of self, too, Reachable says whether clients may be sent to it.
 func NewView(self int32, shards int, live []Agent) *View {
 	v := &View{self: self, shards: shards, zones: map[string]*routes{}}
 	for i := range live {
 		a := live[i]
-		a.Reachable = a.Reachable || a.Node == self
 		v.live = append(v.live, &a)
 	}
 	slices.SortFunc(v.live, func(a, b *Agent) int { return int(a.Node) - int(b.Node) })

@@ -84,7 +84,7 @@ func TestView_WhoIsNamed(t *testing.T) {
 	}{
 		"all":                    {func([]Agent) {}, 1, "[1 2 3]"},
 		"unreachable":            {func(all []Agent) { all[1].Reachable = false }, 1, "[1 3]"},
-		"unreachable itself":     {func(all []Agent) { all[1].Reachable = false }, 2, "[1 2 3]"},
+		"unfit itself":           {func(all []Agent) { all[1].Reachable = false }, 2, "[1 3]"},
 		"draining":               {func(all []Agent) { all[0].Draining = true }, 1, "[2 3]"},
 		"compaction only":        {func(all []Agent) { all[2].Roles = metastore.RoleCompaction }, 3, "[1 2]"},
 		"readers only":           {func(all []Agent) { all[2].Roles = metastore.RoleFetch }, 3, "[1 2 3]"},

@@ -22,6 +22,7 @@ type Config struct {
 	WriteTimeout     time.Duration // of one frame
 	RedialFirst      time.Duration // pause after a stream broke; it doubles up to RedialMax
 	RedialMax        time.Duration
+	RedialTermMax    time.Duration // RedialMax where the process is in another term: until that one's lease has run out
 	PeersEvery       time.Duration // a look at who the peers are
 	Clock            func() time.Time
 	Log              *slog.Logger
@@ -38,6 +39,7 @@ func DefaultConfig() Config {
 		WriteTimeout:     5 * time.Second,
 		RedialFirst:      50 * time.Millisecond,
 		RedialMax:        2 * time.Second,
+		RedialTermMax:    10 * time.Second,
 		PeersEvery:       250 * time.Millisecond,
 		Clock:            time.Now,
 		Log:              slog.Default(),

@@ -191,19 +191,27 @@ func (m *Mesh) shake(conn net.Conn, to Peer) (*stream, error) {
 		inc: newSeal(derive(m.cfg.Secret, purposeToDial, said, answered))}, nil
 }
 
-// answer is the acceptor's side. The caller has set a deadline.
-func (m *Mesh) answer(conn net.Conn) (*stream, error) {
+// answer is the acceptor's side; from is who dialled, as far as that is known. The caller
+// has set a deadline.
+func (m *Mesh) answer(conn net.Conn) (st *stream, from string, err error) {
+	from = conn.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(from); err == nil {
+		from = host
+	}
 	in := bufio.NewReaderSize(conn, 64<<10)
 	kind, said, err := readFrame(in, helloBytesMax, nil)
 	if err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	if kind != kindHello {
-		return nil, fmt.Errorf("frame of kind %d in the handshake", kind)
+		return nil, from, fmt.Errorf("frame of kind %d in the handshake", kind)
 	}
 	h, err := readHello(said)
 	if err != nil {
-		return nil, err
+		return nil, from, err
+	}
+	if h.address != "" {
+		from = h.address
 	}
 	switch {
 	case h.versionMin > protocolVersion || h.versionMax < protocolVersion:
@@ -214,22 +222,22 @@ func (m *Mesh) answer(conn net.Conn) (*stream, error) {
 		err = refusedTerm
 	}
 	if err != nil {
-		return nil, m.refuse(conn, err.(refusal))
+		return nil, from, m.refuse(conn, err.(refusal))
 	}
 	answered := welcome{protocolVersion, identity{m.deps.Self.Term, m.deps.Self.Node}, newNonce()}.append(nil)
 	if err := writeFrame(conn, kindWelcome, append(answered[:len(answered):len(answered)], derive(m.cfg.Secret, purposeWelcome, said, answered)...)); err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	kind, proof, err := readFrame(in, helloBytesMax, nil)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, from, err
 	case kind != kindProof || !hmac.Equal(proof, derive(m.cfg.Secret, purposeProof, said, answered)):
-		return nil, m.refuse(conn, refusedSecret)
+		return nil, from, m.refuse(conn, refusedSecret)
 	}
 	return &stream{conn: conn, in: in, peer: h.from, address: h.address,
 		out: newSeal(derive(m.cfg.Secret, purposeToDial, said, answered)),
-		inc: newSeal(derive(m.cfg.Secret, purposeToAccept, said, answered))}, nil
+		inc: newSeal(derive(m.cfg.Secret, purposeToAccept, said, answered))}, from, nil
 }
 
 // refuse tells the dialler why, as well as it can.

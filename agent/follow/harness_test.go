@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,6 +174,18 @@ func (n *node) publish(j metastore.JournalID, v metastore.Version, word string) 
 func payload(term metastore.Term, v metastore.Version, word string) []byte {
 	b := metastore.AppendHeader(nil, metastore.Header{Term: term, Number: uint64(v), Time: 1})
 	return metastore.AppendEffect(b, 200, []byte(word))
+}
+
+// logLines takes a log.
+type logLines struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (l *logLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.Write(b)
 }
 
 // eventually waits for what real sockets need time for.

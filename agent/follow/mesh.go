@@ -53,6 +53,7 @@ type Mesh struct {
 		senders map[metastore.Term]*sender
 		streams map[metastore.Term]net.Conn // that peers dialled
 		taken   int                         // connections accepted, in handshake or after
+		refused map[refusedStream]bool      // that was told
 	}
 	publishing atomic.Pointer[[]*sender] // senders, for Publish
 }

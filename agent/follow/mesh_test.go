@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -98,6 +99,43 @@ func TestMesh_EndsAndBegins(t *testing.T) {
 		time.Sleep(time.Second)
 		if a.Reachable(3) || a.Stats().Peers != 0 || again.Stats().Streams != 0 {
 			t.Errorf("%+v", a.Stats())
+		}
+	})
+}
+
+// TestMesh_OldTermsAreRefusedQuietly: until the lease of a process that was killed runs out
+// its peers go on trying, less and less often, and who is in its place says it once.
+func TestMesh_OldTermsAreRefusedQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &party{t: t}
+		var lines logLines
+		var dials atomic.Int64
+		for term := range metastore.Term(2) {
+			p.join(term+1, func(_ *Config, d *Deps) {
+				d.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+					dials.Add(1)
+					return p.network.dial(ctx, address)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		now := p.join(9, func(c *Config, _ *Deps) { c.Log = slog.New(slog.NewTextHandler(&lines, nil)) })
+		p.mu.Lock()
+		for term := range metastore.Term(5) {
+			p.peers = append(p.peers, Peer{Node: 9, Term: 3 + term, Addr: now.self.Addr})
+		}
+		p.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		before := dials.Load()
+		time.Sleep(30 * time.Second)
+		if got := dials.Load() - before; got > 2*5*7 {
+			t.Errorf("%d tries in 30 s", got)
+		}
+		if got := strings.Count(lines.String(), "refused"); got != 3 { // one a peer, and its own
+			t.Errorf("%d lines:\n%s", got, lines.String())
+		}
+		if got := now.Stats().Streams; got != 2 {
+			t.Errorf("%d streams", got)
 		}
 	})
 }

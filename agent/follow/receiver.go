@@ -29,10 +29,10 @@ func (m *Mesh) receive(ctx context.Context, socket net.Conn) {
 	if conn.SetDeadline(time.Now().Add(m.cfg.HandshakeTimeout)) != nil {
 		return
 	}
-	st, err := m.answer(conn)
+	st, from, err := m.answer(conn)
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, io.EOF) { // Who says nothing tests the connection.
-			m.cfg.Log.Warn("a stream of a peer was refused", "from", conn.RemoteAddr(), "err", err)
+			m.tellRefused(from, err)
 		}
 		return
 	}
@@ -40,6 +40,28 @@ func (m *Mesh) receive(ctx context.Context, socket net.Conn) {
 	defer m.leave(st)
 	if err := m.take(st); err != nil && ctx.Err() == nil {
 		m.cfg.Log.Debug("a peer's stream has ended", "node", st.peer.node, "term", st.peer.term, "err", err)
+	}
+}
+
+// refusedStream is who dialled a stream that was refused, and why it was.
+type refusedStream struct{ from, why string }
+
+// refusedMax bounds the refusals that are remembered.
+const refusedMax = 256
+
+// tellRefused says once that who dialled is refused for a reason, until it is taken: who
+// is refused tries again. Streams to an earlier term of this process say nothing new after others.
+func (m *Mesh) tellRefused(from string, err error) {
+	refused := refusedStream{from, err.Error()}
+	m.mu.Lock()
+	told := m.mu.refused[refused]
+	if len(m.mu.refused) >= refusedMax || m.mu.refused == nil {
+		m.mu.refused = map[refusedStream]bool{}
+	}
+	m.mu.refused[refused] = true
+	m.mu.Unlock()
+	if !told {
+		m.cfg.Log.Warn("streams of a peer are refused", "from", from, "err", err)
 	}
 }
 
@@ -55,6 +77,9 @@ func (m *Mesh) enter(st *stream) {
 		old.Close()
 	}
 	m.mu.streams[st.peer.term] = st.conn
+	maps.DeleteFunc(m.mu.refused, func(r refusedStream, _ bool) bool {
+		return r.from == st.address && r.why != refusedTerm.Error()
+	})
 	m.deps.Sink.Pusher(1)
 }
 

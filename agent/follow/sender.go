@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -118,7 +119,11 @@ func (s *sender) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
-		pause = min(2*pause, cfg.RedialMax)
+		longest := cfg.RedialMax
+		if errors.Is(err, refusedTerm) {
+			longest = cfg.RedialTermMax
+		}
+		pause = min(2*pause, longest)
 	}
 }
 

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -69,7 +70,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
-		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), cacheDiskGroup(), buffersGroup(), statementsGroup(), replicasGroup(),
+		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), cacheDiskGroup(), buffersGroup(), statementsGroup(), replicasGroup(), lostTailsGroup(),
 		pushedGroup(), peersGroup(), compactionGroup(),
 	}}
 	p.sources.Store(&Sources{})
@@ -260,6 +261,23 @@ func replicasGroup() group {
 			}
 			emit(r.ID().String(), now.Sub(r.FreshAt()).Seconds(), float64(r.Version()), stopped)
 		}
+	}}
+}
+
+func lostTailsGroup() group {
+	return group{[]pulledMetric{
+		gauge("wadi_lost_tails", "Journals that this agent has stopped since the metastore lost their newest entries. wadi metastore recover says what can be done."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Replicas == nil {
+			return
+		}
+		n := 0
+		for _, r := range s.Replicas() {
+			if lost := new(metastore.LostTailError); errors.As(r.Err(), &lost) {
+				n++
+			}
+		}
+		emit("", float64(n))
 	}}
 }
 
