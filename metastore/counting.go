@@ -107,6 +107,18 @@ func (c *Counting) Segments(ctx context.Context, after string, limit int) ([]Seg
 	return c.store.Segments(ctx, after, limit)
 }
 
+// ArchiveFiles implements Store.
+func (c *Counting) ArchiveFiles(ctx context.Context, q ArchiveQuery) ([]ArchiveFile, error) {
+	c.n.tables.Add(1)
+	return c.store.ArchiveFiles(ctx, q)
+}
+
+// RemoveArchiveFiles implements Store.
+func (c *Counting) RemoveArchiveFiles(ctx context.Context, term Term, reason string, objects []string) error {
+	c.n.tables.Add(1)
+	return c.store.RemoveArchiveFiles(ctx, term, reason, objects)
+}
+
 // Read implements Store.
 func (c *Counting) Read(ctx context.Context, positions []Position, bytesMax int) ([]Tail, error) {
 	c.n.reads.Add(1)

@@ -193,6 +193,11 @@ type Store interface {
 	Collected(ctx context.Context, term Term, objects []string) error
 	// Segments returns the rows of segments whose keys come after after, in the order of their bytes.
 	Segments(ctx context.Context, after string, limit int) ([]SegmentRow, error)
+	// ArchiveFiles returns the rows of archive files that q asks for.
+	ArchiveFiles(ctx context.Context, q ArchiveQuery) ([]ArchiveFile, error)
+	// RemoveArchiveFiles deletes the rows of archive files, those that are there, and retires their
+	// objects, at once. Refused with ErrTermEnded as Append is.
+	RemoveArchiveFiles(ctx context.Context, term Term, reason string, objects []string) error
 
 	// Read returns a Tail for each position, in their order, from one statement.
 	// bytesMax bounds the payloads returned for each journal (one entry is returned even if larger).

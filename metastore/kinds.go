@@ -35,6 +35,7 @@ const (
 	EffectSwap             EffectKind = 39 // compaction has changed a partition's rows
 	EffectInlineBatches    EffectKind = 40 // reserved: extents whose place is the entry
 	EffectJump             EffectKind = 41 // offsets that a recovery passes over
+	EffectArchived         EffectKind = 42 // up to where a partition is in the archive
 
 	// Groups.
 	EffectGroupGeneration  EffectKind = 64 // the members of a generation and their assignments
@@ -95,6 +96,8 @@ func (k EffectKind) String() string {
 		return "swap"
 	case EffectJump:
 		return "jump"
+	case EffectArchived:
+		return "archived"
 	case EffectGroupGeneration:
 		return "group-generation"
 	case EffectOffsetsCommitted:

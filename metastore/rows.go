@@ -13,7 +13,14 @@ type Rows struct {
 	Segments []SegmentRow // partition segments that are durable and new
 	Removed  []ExtentKey  // rows that go, each of which must be there; before Extents come
 	Extents  []ExtentRow  // rows that come, none of which may cover an offset of another row
+
+	// Of the archive, never beside rows of extents; each file's object has a row in Segments.
+	Archived []ArchivedRange
+	Files    []ArchiveFile
 }
+
+// OfArchive tells whether the rows are the archive's.
+func (r *Rows) OfArchive() bool { return len(r.Archived) > 0 || len(r.Files) > 0 }
 
 // ExtentRow is an extent of a partition segment: the table extents, whose key is
 // (topic number, partition, base offset).
@@ -109,7 +116,7 @@ func (c Cluster) CheckRows(parts []AppendPart, rows *Rows) error {
 			return fmt.Errorf("append with an extent of %d bytes at %d, %d records, %d bytes of index", e.Length, e.Position, e.Records, len(e.Index))
 		}
 	}
-	return nil
+	return rows.checkArchive(named)
 }
 
 // ExtentOrder says which rows an ExtentQuery wants, and in which order.

@@ -74,6 +74,10 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Rows_TimesAfterRemoval", rowsTimesAfterRemoval},
 		{"Rows_Retire", rowsRetire},
 		{"Rows_OneOfManyMergers", rowsOneOfManyMergers},
+		{"Archive_GoesWithEntries", archiveGoesWithEntries},
+		{"Archive_Taken", archiveTaken},
+		{"Archive_Queries", archiveQueries},
+		{"Archive_Removed", archiveRemoved},
 		{"Model_RandomCalls", randomCalls},
 	} {
 		t.Run(c.claim, func(t *testing.T) { c.check(t, open(t)) })

@@ -15,6 +15,8 @@ import (
 type tables struct {
 	extents  []metastore.ExtentRow
 	segments []metastore.SegmentRow
+	files    []metastore.ArchiveFile // by partition, first offset and object
+	progress map[archived]int64
 }
 
 func compareExtents(a, b metastore.ExtentKey) int {
@@ -35,7 +37,12 @@ func (t *tables) findSegment(object string) (int, bool) {
 
 // change returns the tables after rows.
 func (t *tables) change(rows *metastore.Rows, now time.Time) (*tables, error) {
-	n := &tables{extents: slices.Clone(t.extents), segments: slices.Clone(t.segments)}
+	n := &tables{extents: slices.Clone(t.extents), segments: slices.Clone(t.segments), files: t.files, progress: t.progress}
+	if rows.OfArchive() {
+		if err := n.archive(rows, now); err != nil {
+			return nil, err
+		}
+	}
 	for _, s := range rows.Segments {
 		i, taken := n.findSegment(s.Object)
 		if taken {

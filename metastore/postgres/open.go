@@ -238,7 +238,7 @@ func statements() []string {
 		settingsSQL, backendSQL, mayMakeSQL, mayUseSQL, hereSQL, emitSQL, lockWaitSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
 		beginTermSQL, renewTermSQL, drainTermSQL, expireTermSQL, endTermSQL, termsSQL, pruneTermsSQL, nowSQL,
 		appendRowsSQL, extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
-		retireSQL, collectedSQL, retiredSQL, segmentsSQL,
+		retireSQL, collectedSQL, retiredSQL, segmentsSQL, appendArchiveSQL, filesByTopicSQL, filesExpiredSQL, removeArchiveSQL,
 	}
 }
 

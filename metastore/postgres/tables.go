@@ -24,8 +24,13 @@ func (s *Store) AppendRows(ctx context.Context, term metastore.Term, parts []met
 	if err := s.cluster.CheckRows(parts, &rows); err != nil {
 		return nil, err
 	}
-	args := append(appendArgs(term, parts), rowArgs(&rows)...)
-	versions, err := s.append(ctx, fmt.Sprintf("append to %d journals with rows", len(parts)), appendRowsSQL, args)
+	statement, args := appendRowsSQL, appendArgs(term, parts)
+	if rows.OfArchive() {
+		statement, args = appendArchiveSQL, append(args, archiveArgs(&rows)...)
+	} else {
+		args = append(args, rowArgs(&rows)...)
+	}
+	versions, err := s.append(ctx, fmt.Sprintf("append to %d journals with rows", len(parts)), statement, args)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == takenCode {
 		return nil, metastore.ErrRowsTaken

@@ -37,6 +37,9 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		if w.Rewrite {
 			text = fmt.Sprintf("swap partition=%v rewritten bytes=%+d", w.Partition, w.Bytes)
 		}
+	case metastore.EffectArchived:
+		a := decodeArchived(&d)
+		text = fmt.Sprintf("archived partition=%v offsets=%d..%d", a.Partition, a.Expected, a.To)
 	case metastore.EffectJump:
 		j := decodeJump(&d)
 		text = fmt.Sprintf("jump partition=%v offset=%d", j.partition, j.offset)
@@ -93,6 +96,9 @@ func (s *State) Dump(w io.Writer) error {
 			fmt.Fprintf(&b, "  partition %v log-start=%d high-watermark=%d\n", p.id, p.logStart, p.highWatermark)
 			if m := p.merged; m != (Merged{}) {
 				fmt.Fprintf(&b, "    merged to=%d bytes=%d version=%d\n", m.To, m.Bytes, m.Version)
+			}
+			if p.archived > 0 {
+				fmt.Fprintf(&b, "    archived to=%d\n", p.archived)
 			}
 			for i := range p.extents {
 				e := p.extent(i)

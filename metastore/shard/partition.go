@@ -19,6 +19,7 @@ type partition struct {
 	aborted       []aborted         // by last offset
 	merged        Merged
 	holes         []hole
+	archived      int64 // the archive holds what is below; see archived.go
 }
 
 // producerSlot keeps the id beside the pointer, so that a search touches one array.

@@ -12,10 +12,11 @@ import (
 // state has any of, so that a state without is coded as releases before it code it. Persisted.
 const (
 	snapshotFormat       = 1
-	snapshotTransactions = 2 // extents may be markers, producers may have transactions, partitions have aborted ones
-	snapshotMerged       = 4 // partitions say what of them is merged
-	snapshotHoles        = 8 // partitions have offsets that were jumped over
-	snapshotFormats      = snapshotFormat | snapshotTransactions | snapshotMerged | snapshotHoles
+	snapshotTransactions = 2  // extents may be markers, producers may have transactions, partitions have aborted ones
+	snapshotMerged       = 4  // partitions say what of them is merged
+	snapshotHoles        = 8  // partitions have offsets that were jumped over
+	snapshotArchived     = 16 // partitions say up to where the archive has them
+	snapshotFormats      = snapshotFormat | snapshotTransactions | snapshotMerged | snapshotHoles | snapshotArchived
 )
 
 // The flags of a producer. Persisted. The count of its batches is in the bits between.
@@ -50,6 +51,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		}
 		if slices.ContainsFunc(t.partitions, func(p *partition) bool { return len(p.holes) > 0 }) {
 			format |= snapshotHoles
+		}
+		if slices.ContainsFunc(t.partitions, func(p *partition) bool { return p.archived > 0 }) {
+			format |= snapshotArchived
 		}
 		if format == snapshotFormats {
 			break
@@ -133,6 +137,9 @@ func (p *partition) appendSnapshot(dst []byte, format byte) []byte {
 	}
 	if format&snapshotMerged != 0 {
 		dst = p.appendMerged(dst)
+	}
+	if format&snapshotArchived != 0 {
+		dst = appendUint(dst, p.archived)
 	}
 	return dst
 }
@@ -287,6 +294,9 @@ func (p *partition) restore(d *metastore.Decoder, format byte) {
 	}
 	if format&snapshotMerged != 0 {
 		p.restoreMerged(d)
+	}
+	if format&snapshotArchived != 0 {
+		p.archived = decodeUint(d, uint64(p.highWatermark), "archived offset")
 	}
 }
 

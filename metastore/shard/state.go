@@ -47,7 +47,7 @@ type topic struct {
 func New() *State { return &State{topics: map[uint64]*topic{}} }
 
 // Apply folds one effect. Outcomes: []BatchOutcome of a flush; bool, whether it
-// stood, of a fence, a forget, a swap and a closing; the log start (int64, -1 when void) of
+// stood, of a fence, a forget, a swap, an archived and a closing; the log start (int64, -1 when void) of
 // a log start move; []MarkerOutcome of a marker; nil of an opening.
 func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, want bool) (any, error) {
 	d := metastore.Decoder{Rest: body}
@@ -70,6 +70,8 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome = s.applyLogStart(&d)
 	case metastore.EffectSwap:
 		outcome = s.applySwap(at, &d)
+	case metastore.EffectArchived:
+		outcome = s.applyArchived(&d)
 	case metastore.EffectJump:
 		outcome, err = s.applyJump(&d)
 	case metastore.EffectPartitionsOpened:

@@ -159,7 +159,7 @@ func writes() []string {
 		liveSQL, headSQL, appendSQL, placedSQL, placeSQL, replaceSQL, trimSQL, trimmedSQL,
 		lostSQL, liveTermsSQL, markLostSQL, lostTermSQL, recoverTailSQL, tailRecoveredSQL,
 		lastTermSQL, nodesSQL, seatsSQL, beginTermSQL, renewTermSQL, drainTermSQL, heldSQL, endTermSQL, pruneTermsSQL,
-		takenSegmentSQL, removeExtentSQL, overlapSQL, placeExtentSQL, retireReplacedSQL, retireSQL, collectedSQL,
+		takenSegmentSQL, beginArchiveSQL, moveArchiveSQL, placeFileSQL, removeFileSQL, retireFileSQL, removeExtentSQL, overlapSQL, placeExtentSQL, retireReplacedSQL, retireSQL, collectedSQL,
 	}
 }
 
@@ -168,7 +168,7 @@ func reads() []string {
 	return []string{
 		headsSQL, lostTailsSQL, journalSQL, entriesSQL, snapshotsSQL, termsSQL,
 		extentsByOffsetSQL, extentsBySinceSQL, extentsByLatestSQL, extentsSmallSQL, extentsEverySQL, extentTopicsSQL,
-		retiredSQL, segmentsSQL,
+		retiredSQL, segmentsSQL, filesByTopicSQL, filesExpiredSQL,
 	}
 }
 

@@ -67,7 +67,7 @@ func (t *writeTx) changeRows(rows *metastore.Rows) error {
 			return fmt.Errorf("retire %s: %w", k.Object, err)
 		}
 	}
-	return nil
+	return t.changeArchive(rows)
 }
 
 func (t *writeTx) placeExtent(e *metastore.ExtentRow) error {
