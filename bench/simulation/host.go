@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -22,7 +23,9 @@ type host struct {
 	name    string
 	zone    string
 	address string
-	mu      struct {
+	// peerAddress is where other agents push, where they do.
+	peerAddress string
+	mu          struct {
 		sync.Mutex
 		gate   *gate // of the running process; nil: none runs
 		cancel context.CancelFunc
@@ -64,6 +67,12 @@ func (h *host) start(ctx context.Context) {
 		Bucket:   &bucketLink{h.world.bucket, g},
 		Store:    &storeLink{h.world.store, g},
 	}
+	dial := h.world.network.dialer(h.name)
+	cfg.Given.DialPeer = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
+	if h.world.cfg.Push {
+		cfg.Peer.Advertised = h.peerAddress
+		cfg.Given.PeerListener = h.world.network.listen(h.name, h.peerAddress)
+	}
 	a, err := agent.New(cfg)
 	if err != nil {
 		h.world.bug("%s: %v", h.name, err)
@@ -98,6 +107,7 @@ func (h *host) kill() bool {
 	}
 	g.kill()
 	h.world.network.closeListener(h.address)
+	h.world.network.closeListener(h.peerAddress)
 	h.world.network.resetHost(h.name, true)
 	h.world.network.thaw(h.name)
 	cancel()
@@ -150,7 +160,7 @@ func (w *world) newHosts(n int) {
 			world:   w,
 			name:    fmt.Sprintf("agent-%d", i+1),
 			zone:    string(rune('a' + i%3)),
-			address: fmt.Sprintf("10.0.0.%d:9092", i+1),
+			address: fmt.Sprintf("10.0.0.%d:9092", i+1), peerAddress: fmt.Sprintf("10.0.0.%d:9093", i+1),
 		})
 	}
 }

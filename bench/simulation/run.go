@@ -20,10 +20,11 @@ type Config struct {
 	Seed       uint64
 	Length     time.Duration // of the time in which clients write
 	Agents     int
-	Producers  int // idempotent
-	Plain      int // producers without ids
-	Readers    int // by assignment
-	Members    int // of the one group
+	Push       bool // agents push to each other
+	Producers  int  // idempotent
+	Plain      int  // producers without ids
+	Readers    int  // by assignment
+	Members    int  // of the one group
 	SendEvery  time.Duration
 	FaultEvery time.Duration // between the begins of faults, at most
 	Lease      time.Duration
@@ -38,6 +39,7 @@ func NewConfig(seed uint64) Config {
 	w := world{cfg: cfg}
 	r := w.stream("config")
 	cfg.Agents = 3 + r.IntN(5)
+	cfg.Push = r.IntN(4) > 0
 	cfg.Producers = 2 + r.IntN(3)
 	cfg.Plain = 1
 	cfg.Readers = 1 + r.IntN(3)
