@@ -93,7 +93,7 @@ func faults() []fault {
 		{"metastore's answers", rateFault(hostStore)},
 		{"bucket's answers", rateFault(hostBucket)},
 		{"bits flip", func(w *world, _ context.Context, _ *rand.Rand) func() {
-			w.setFlips(0.2)
+			w.setFlips(0.03)
 			return func() { w.setFlips(0) }
 		}},
 	}

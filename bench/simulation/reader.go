@@ -34,7 +34,7 @@ func (w *world) readAssigned(ctx context.Context, n int) {
 			pause(ctx, time.Second)
 			continue
 		}
-		until, cancel := context.WithTimeout(ctx, time.Duration(3+r.IntN(25))*time.Second)
+		until, cancel := context.WithTimeout(ctx, time.Duration(5+r.IntN(25))*time.Second)
 		w.read(until, fmt.Sprintf("r%d.%d", n, life), host, w.zone(n), all, w.addresses(), nil)
 		cancel()
 	}

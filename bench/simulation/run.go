@@ -42,9 +42,9 @@ func NewConfig(seed uint64) Config {
 	cfg.Push = r.IntN(4) > 0
 	cfg.Producers = 2 + r.IntN(3)
 	cfg.Plain = 1
-	cfg.Readers = 1 + r.IntN(3)
+	cfg.Readers = 1 + r.IntN(2)
 	cfg.Members = 2 + r.IntN(2)
-	cfg.SendEvery = time.Duration(60+r.IntN(100)) * time.Millisecond
+	cfg.SendEvery = time.Duration(200+r.IntN(250)) * time.Millisecond
 	cfg.FaultEvery = time.Duration(1000+r.IntN(7000)) * time.Millisecond
 	cfg.Cluster = metastore.DefaultCluster()
 	cfg.Cluster.Shards = 1 + r.IntN(6)

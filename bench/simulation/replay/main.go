@@ -126,7 +126,8 @@ func run(ctx context.Context, o options) (found int, err error) {
 
 // one runs one seed and returns what it printed.
 func one(ctx context.Context, r wazero.Runtime, module wazero.CompiledModule, seed uint64, o options) (out string, clean bool, err error) {
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr tail
 	now := epoch
 	var told io.Writer = &stderr
 	if o.live {
@@ -152,10 +153,23 @@ func one(ctx context.Context, r wazero.Runtime, module wazero.CompiledModule, se
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		return stdout.String(), false, nil
 	}
-	return fmt.Sprintf("seed %d FOUND a crash: %v\n%s%s\n", seed, err, stdout.String(), strings.TrimSpace(last(stderr.String(), 20_000))), false, nil
+	return fmt.Sprintf("seed %d FOUND a crash: %v\n%s%s\n", seed, err, stdout.String(), strings.TrimSpace(string(stderr.kept))), false, nil
 }
 
-func last(s string, n int) string { return s[max(0, len(s)-n):] }
+// tailBytesMax bounds what is kept of a seed's standard error, where it writes what
+// it does as it does it.
+const tailBytesMax = 64 << 10
+
+// tail keeps the end of what is written.
+type tail struct{ kept []byte }
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.kept = append(t.kept, b...)
+	if over := len(t.kept) - tailBytesMax; over > tailBytesMax {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(b), nil
+}
 
 // source is the machine's randomness.
 type source struct{ *rand.ChaCha8 }

@@ -17,13 +17,10 @@ func main() {
 	number := flag.Uint64("seed", 1, "what to simulate")
 	length := flag.Duration("length", time.Minute, "the simulated time in which clients write")
 	story := flag.Bool("story", false, "tell what happened even if it is clean")
-	live := flag.Bool("live", false, "write what happens to standard error, as it happens")
 	flag.Parse()
 	cfg := simulation.NewConfig(*number)
 	cfg.Length = *length
-	if *live {
-		cfg.Live = os.Stderr
-	}
+	cfg.Live = os.Stderr
 	result, err := simulation.Run(context.Background(), cfg)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
