@@ -160,7 +160,7 @@ func (w *world) newHosts(n int) {
 			world:   w,
 			name:    fmt.Sprintf("agent-%d", i+1),
 			zone:    string(rune('a' + i%3)),
-			address: fmt.Sprintf("10.0.0.%d:9092", i+1), peerAddress: fmt.Sprintf("10.0.0.%d:9093", i+1),
+			address: fmt.Sprintf("127.0.0.%d:9092", i+1), peerAddress: fmt.Sprintf("127.0.0.%d:9093", i+1),
 		})
 	}
 }

@@ -217,7 +217,13 @@ func (w *world) readAll(ctx context.Context) {
 	}
 }
 
+// acknowledgedMin is how many records a minute must see acknowledged: with fewer a seed proves little.
+const acknowledgedMin = 100
+
 func (w *world) result() (*Result, error) {
+	if n, least := w.mu.counts.acknowledged, acknowledgedMin*int(w.cfg.Length.Seconds())/60; n < least {
+		w.bug("%d records were acknowledged, fewer than %d", n, least)
+	}
 	report, err := history.Check(history.Header{}, w.history())
 	if err != nil {
 		return nil, err
