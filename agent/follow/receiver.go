@@ -38,7 +38,7 @@ func (m *Mesh) receive(ctx context.Context, socket net.Conn) {
 	}
 	m.enter(st)
 	defer m.leave(st)
-	if err := m.take(st); err != nil && ctx.Err() == nil {
+	if err := m.take(st); ctx.Err() == nil {
 		m.cfg.Log.Debug("a peer's stream has ended", "node", st.peer.node, "term", st.peer.term, "err", err)
 	}
 }
