@@ -46,6 +46,7 @@ func scripts() []script {
 		{"commits", commits},
 		{"group-admin", groupAdmin},
 		{"consumer-groups", consumerGroups},
+		{"mixed-groups", mixedGroups},
 	}
 }
 
