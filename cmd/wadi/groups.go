@@ -144,7 +144,7 @@ func (p *program) groupsResetCommand() *cli.Command {
 		Description: "--to is earliest, latest, an offset, -N for the last N of each partition, a time\n" +
 			"(2018-02-06, 2018-02-06T12:00:00Z, @milliseconds) or how long ago (15m, 24h).",
 		Flags: clientFlags(
-			&cli.StringFlag{Name: "to", Required: true, Usage: "move to `WHERE`"},
+			&cli.StringFlag{Name: "to", Usage: "move to `WHERE`"},
 			&cli.StringSliceFlag{Name: "topic", Usage: "in this topic only (repeatable); needed where the group has no commits yet"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would move, and move nothing"},
 		),
@@ -155,6 +155,9 @@ func (p *program) groupsResetCommand() *cli.Command {
 func (p *program) groupsReset(ctx *cli.Context) error {
 	if err := argumentCount(ctx, 1, 1); err != nil {
 		return err
+	}
+	if !ctx.IsSet("to") {
+		return usagef("say where the commits are to go: --to WHERE; see %s --help", ctx.Command.HelpName)
 	}
 	to, err := parsePosition(ctx.String("to"), time.Now())
 	if err != nil {

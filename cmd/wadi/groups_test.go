@@ -41,6 +41,7 @@ func TestGroups_ListDescribeResetDelete(t *testing.T) {
 		t.Error(out)
 	}
 	i.run(ctx, "groups", "delete", "readers").want(t, exitFailure, "", "not empty")
+	i.run(ctx, "groups", "reset", "readers").want(t, exitUsage, "", "--to WHERE")
 	i.run(ctx, "groups", "reset", "readers", "--to", "earliest").want(t, exitFailure, "", `reset group "readers"`)
 	client.Close()
 
