@@ -144,7 +144,11 @@ func ParseSettings(values map[string]string) (*Settings, error) {
 		}
 		set[name] = value
 	}
-	return &Settings{set: set}, nil
+	settings := &Settings{set: set}
+	if err := settings.groupTimes(); err != nil {
+		return nil, err
+	}
+	return settings, nil
 }
 
 // Values returns the values that were set, by name.

@@ -1,5 +1,7 @@
 package broker
 
+import "fmt"
+
 // groupSetting is a config of a group. Its default is that of the broker config behind it.
 type groupSetting struct {
 	Setting
@@ -38,4 +40,28 @@ func GroupSettings() []Setting {
 		all[i] = groupSettings[i].Setting
 	}
 	return all
+}
+
+// groupTimes holds the broker's time-outs of groups against each other, as Apache Kafka
+// does at its start.
+func (s *Settings) groupTimes() error {
+	const notBelow, notAbove, below = "must be greater than or equal to", "must be less than or equal to", "must be less than"
+	for _, kind := range []string{"consumer", "share", "streams"} {
+		name := func(of string) string { return "group." + kind + "." + of + ".ms" }
+		for _, rule := range []struct{ left, is, right string }{
+			{"max.heartbeat.interval", notBelow, "min.heartbeat.interval"},
+			{"heartbeat.interval", notBelow, "min.heartbeat.interval"},
+			{"heartbeat.interval", notAbove, "max.heartbeat.interval"},
+			{"max.session.timeout", notBelow, "min.session.timeout"},
+			{"session.timeout", notBelow, "min.session.timeout"},
+			{"session.timeout", notAbove, "max.session.timeout"},
+			{"heartbeat.interval", below, "session.timeout"},
+		} {
+			left, right := s.Int64(name(rule.left)), s.Int64(name(rule.right))
+			if holds := map[string]bool{notBelow: left >= right, notAbove: left <= right, below: left < right}[rule.is]; !holds {
+				return fmt.Errorf("%s (%d) %s %s (%d)", name(rule.left), left, rule.is, name(rule.right), right)
+			}
+		}
+	}
+	return nil
 }

@@ -101,3 +101,35 @@ func TestConfig_DefaultPartitionsWithinTheLimit(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestParseSettings_TimesOfGroups(t *testing.T) {
+	const consumer = "group.consumer."
+	for name, row := range map[string]struct {
+		set  map[string]string
+		want string // in the error; empty: taken
+	}{
+		"a session time-out within others": {map[string]string{"session.timeout.ms": "50000"}, ""},
+		"one at each bound":                {map[string]string{"session.timeout.ms": "60000", "heartbeat.interval.ms": "15000"}, ""},
+		"one too short":                    {map[string]string{"session.timeout.ms": "6000"}, "group.consumer.session.timeout.ms (6000) must be greater than or equal to group.consumer.min.session.timeout.ms (45000)"},
+		"one as short with its bound":      {map[string]string{"session.timeout.ms": "6000", "min.session.timeout.ms": "6000"}, ""},
+		"one too long":                     {map[string]string{"session.timeout.ms": "60001"}, "must be less than or equal to group.consumer.max.session.timeout.ms (60000)"},
+		"bounds the wrong way":             {map[string]string{"max.session.timeout.ms": "44999"}, "group.consumer.max.session.timeout.ms (44999) must be greater than or equal to"},
+		"an interval too short":            {map[string]string{"heartbeat.interval.ms": "4999"}, "group.consumer.heartbeat.interval.ms (4999) must be greater than or equal to"},
+		"an interval too long":             {map[string]string{"heartbeat.interval.ms": "15001"}, "must be less than or equal to group.consumer.max.heartbeat.interval.ms"},
+		"an interval like the time-out":    {map[string]string{"heartbeat.interval.ms": "6000", "session.timeout.ms": "6000", "min.session.timeout.ms": "6000"}, "must be less than group.consumer.session.timeout.ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := map[string]string{}
+			for k, v := range row.set {
+				set[consumer+k] = v
+			}
+			settings, err := ParseSettings(set)
+			switch {
+			case row.want == "" && err != nil:
+				t.Error(err)
+			case row.want != "" && (err == nil || settings != nil || !strings.Contains(err.Error(), row.want)):
+				t.Errorf("%v, want %s", err, row.want)
+			}
+		})
+	}
+}
