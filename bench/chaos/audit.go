@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/compaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/metastore/postgres"
@@ -34,15 +35,21 @@ func (r *run) audit(ctx context.Context) {
 		return
 	}
 	defer a.close()
+	if err := a.readRows(ctx); err != nil {
+		a.found("the audit can't read the extents' rows: %v", err)
+		return
+	}
 	a.extents()
 	if err := a.readSegments(ctx); err != nil {
 		a.found("the audit can't read the segments: %v", err)
 	}
-	if err := a.list(ctx); err != nil {
-		r.found("the audit can't list the bucket: %v", err)
+	bill, err := a.bill(ctx)
+	if err != nil {
+		a.found("the audit can't compare bucket and metastore: %v", err)
+		return
 	}
-	r.note("audit: %d partitions, %d extents in %d segments; %d orphans of ended terms, %d of terms whose lease may run; %d snapshots placed, %d not",
-		a.partitions, a.named, len(a.segments), a.orphans, a.uncertain, len(a.snapshots), a.unplaced)
+	r.note("audit: %d partitions, %d extents and %d merged ones in %d segments; objects: %d live, %d retired, %d garbage, %d of terms whose lease may run; %d snapshots placed",
+		a.partitions, a.named, a.merged, len(a.segments)+len(a.merges), bill.Live.Objects, bill.Retired.Objects, bill.Garbage.Objects, bill.InFlight.Objects, a.snapshots)
 }
 
 // piece is an extent as an entry names it.
@@ -54,15 +61,15 @@ type piece struct {
 
 type auditor struct {
 	*run
-	bucket    bucket.Bucket
-	store     *postgres.Store
-	follower  *metastore.Follower
-	undo      []func()
-	segments  map[segment.ID][]piece // what entries name
-	snapshots map[string]bool        // keys of those that are placed
-	terms     map[metastore.Term]metastore.TermInfo
+	bucket   bucket.Bucket
+	store    *postgres.Store
+	follower *metastore.Follower
+	undo     []func()
+	segments map[segment.ID][]piece                      // what entries name
+	rows     map[shard.PartitionID][]metastore.ExtentRow // by their offsets
+	merges   map[string][]mergedPiece                    // what rows name, by segment
 
-	partitions, named, orphans, uncertain, unplaced int
+	partitions, named, merged, snapshots int
 }
 
 func (a *auditor) open(ctx context.Context) error {
@@ -91,6 +98,13 @@ func (a *auditor) open(ctx context.Context) error {
 	if err := a.follower.Load(ctx); err != nil {
 		return err
 	}
+	following, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.follower.Run(following)
+	}()
+	a.undo = append(a.undo, func() { stop(); <-ended })
 	for _, replica := range a.follower.Replicas() {
 		if err := replica.Err(); err != nil {
 			a.found("%v can't be folded: %v", replica.ID(), err)
@@ -100,19 +114,13 @@ func (a *auditor) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.snapshots = map[string]bool{}
+	a.snapshots = len(places)
 	for _, p := range places {
-		a.snapshots[p.Object] = true
 		if body, err := b.Get(ctx, p.Object, 0, -1); err != nil || metastore.SnapshotHash(body) != p.Hash {
 			a.found("the snapshot %s is not what was placed: %d bytes, %v", p.Object, len(body), err)
 		}
 	}
-	terms, err := a.store.Terms(ctx)
-	a.terms = map[metastore.Term]metastore.TermInfo{}
-	for _, t := range terms {
-		a.terms[t.Term] = t
-	}
-	return err
+	return nil
 }
 
 func (a *auditor) close() {
@@ -121,9 +129,10 @@ func (a *auditor) close() {
 	}
 }
 
-// extents gathers what the shards' replicas name, and checks that offsets are dense.
+// extents gathers what the tables and the shards' replicas name, and checks that offsets
+// are dense: these clients leave none out.
 func (a *auditor) extents() {
-	a.segments = map[segment.ID][]piece{}
+	a.segments, a.merges = map[segment.ID][]piece{}, map[string][]mergedPiece{}
 	for i := range a.store.Cluster().Shards {
 		metastore.View(a.follower.Replica(metastore.ShardJournal(i)), func(s *shard.State) {
 			for _, id := range s.Partitions() {
@@ -134,7 +143,13 @@ func (a *auditor) extents() {
 					a.found("shard %d holds partition %v without its topic's id", i, id)
 				}
 				next := start
-				for _, e := range s.Plan(id, start, math.MaxInt, nil) {
+				if m, _ := s.Merged(id); m.To > start {
+					next = a.mergedExtents(id, topic, start)
+					if next != m.To {
+						a.found("partition %v is merged up to offset %d, its rows end at %d", id, m.To, next)
+					}
+				}
+				for _, e := range s.Plan(id, next, math.MaxInt, nil) {
 					a.named++
 					if e.BaseOffset != next {
 						a.found("partition %v goes on at offset %d, not %d", id, e.BaseOffset, next)
@@ -157,6 +172,12 @@ func (a *auditor) readSegments(ctx context.Context) error {
 	for id, pieces := range a.segments {
 		readers.Go(func() error {
 			a.readSegment(ctx, id, pieces)
+			return ctx.Err()
+		})
+	}
+	for key, pieces := range a.merges {
+		readers.Go(func() error {
+			a.readMerged(ctx, key, pieces)
 			return ctx.Err()
 		})
 	}
@@ -222,32 +243,35 @@ func (p piece) holds(s *segment.Segment) error {
 	return fmt.Errorf("no run of the partition holds bytes %d to %d", p.Position, p.Position+p.Length)
 }
 
-// list looks at every object: named, or garbage of a kind that is known.
-func (a *auditor) list(ctx context.Context) error {
-	for object, err := range bucket.All(ctx, a.bucket, "") {
-		if err != nil {
-			return err
-		}
-		if id, ok := segment.ParseKey(object.Key); ok {
-			term, known := a.terms[metastore.Term(id.Term)]
-			switch _, live := a.segments[id]; {
-			case live:
-			case !known || term.Ended:
-				a.orphans++
-			default:
-				a.uncertain++
-			}
-			continue
-		}
-		if _, _, ok := metastore.ParseSnapshotKey(object.Key); ok {
-			if !a.snapshots[object.Key] {
-				a.unplaced++
-			}
-			continue
-		}
-		if object.Key != "cluster.json" {
-			a.found("the bucket holds %s, which nothing explains", object.Key)
-		}
+// bill looks at every object: named, or garbage of a kind that is known.
+func (a *auditor) bill(ctx context.Context) (*compaction.Bill, error) {
+	bill, err := compaction.Verify(ctx, compaction.Deps{
+		Bucket: listed{a.bucket}, Store: a.store, Refresh: a.follower.Refresh, Now: time.Now,
+		Replica: func(i int) *metastore.Replica { return a.follower.Replica(metastore.ShardJournal(i)) },
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	for _, key := range bill.Missing {
+		a.found("%s is named, and not in the bucket", key)
+	}
+	for _, wrong := range bill.Wrong {
+		a.found("rows and journals don't agree: %s", wrong)
+	}
+	if n := bill.Other.Objects; n != 1 { // cluster.json
+		a.found("the bucket holds %d objects which nothing explains", n-1)
+	}
+	return bill, nil
+}
+
+// listed is a bucket as compaction lists it.
+type listed struct{ bucket.Bucket }
+
+func (b listed) List(ctx context.Context, prefix, after string) ([]compaction.Object, error) {
+	page, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
+	objects := make([]compaction.Object, len(page))
+	for i, o := range page {
+		objects[i] = compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified}
+	}
+	return objects, err
 }

@@ -158,7 +158,7 @@ func (r *run) awaitGroups(ctx context.Context, patience time.Duration) {
 			r.note("all groups are at the end %v after the last send", time.Since(began).Round(time.Millisecond))
 			return
 		}
-		if err != nil && waiting.Err() == nil {
+		if err != nil && (waiting.Err() == nil || behind == "") {
 			behind = err.Error()
 		}
 		select {
@@ -170,9 +170,13 @@ func (r *run) awaitGroups(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// behind says which group lacks what.
+// behind says which group lacks what. Only a group's coordinator tells.
 func (r *run) behind(ctx context.Context, ends map[string]map[int32]int64) (string, error) {
-	c, err := through(r.cluster.Agents[0])
+	var agents []string
+	for _, a := range r.cluster.Agents {
+		agents = append(agents, a.Kafka)
+	}
+	c, err := kgo.NewClient(kgo.SeedBrokers(agents...))
 	if err != nil {
 		return "", err
 	}

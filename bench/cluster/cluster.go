@@ -18,6 +18,7 @@ import (
 const (
 	Moto   = "moto"
 	MinIO  = "minio"
+	GCS    = "gcs" // fake-gcs-server; no links to it
 	Folder = "folder"
 )
 
@@ -26,7 +27,7 @@ type Config struct {
 	Program   string   // path of the wadi binary
 	Folder    string   // logs and the bucket's files; it exists
 	Agents    int      // one after the other in zones a, b, c
-	Bucket    string   // Moto, MinIO or Folder
+	Bucket    string   // Moto, MinIO, GCS or Folder
 	Standby   bool     // Postgres has a synchronous standby
 	Links     bool     // a link of ours on every way
 	Seed      uint64   // of the links' choices
@@ -128,15 +129,26 @@ func (c *Cluster) openBucket(ctx context.Context) error {
 		return err
 	}
 	start := buckettest.StartMoto
+	if c.cfg.Bucket == GCS && c.cfg.Links {
+		return fmt.Errorf("links lead to no bucket of kind %s", GCS)
+	}
 	switch c.cfg.Bucket {
 	case Folder:
 		c.Bucket = (&url.URL{Scheme: "file", Path: dir}).String()
 		return nil
+	case GCS:
+		server, err := buckettest.StartFakeGCS(dir)
+		if err != nil {
+			return err
+		}
+		c.undo = append(c.undo, server.Stop)
+		c.Bucket, c.keys[buckettest.EmulatorVariable] = buckettest.GCSURL("wadi"), server.Address
+		return server.Create(ctx, "wadi")
 	case MinIO:
 		start = buckettest.StartMinIO
 	case Moto:
 	default:
-		return fmt.Errorf("%q is none of %s, %s, %s", c.cfg.Bucket, Moto, MinIO, Folder)
+		return fmt.Errorf("%q is none of %s, %s, %s, %s", c.cfg.Bucket, Moto, MinIO, GCS, Folder)
 	}
 	server, err := start(dir)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -28,18 +27,6 @@ const watch = `exec 3<&0
 wait $server; code=$?
 kill $watcher 2>/dev/null
 exit $code`
-
-// start runs a server until the test ends, and returns the line of its log that
-// contains ready.
-func start(t testing.TB, ready string, env []string, name string, args ...string) string {
-	t.Helper()
-	line, stop, err := launch(t.TempDir(), ready, env, name, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	return line
-}
 
 // launch runs a server in dir until stop is called, and returns the line of its
 // log that contains ready.
@@ -109,16 +96,7 @@ func follow(out io.Reader, ready string, lines chan<- string) {
 	}
 }
 
-// freeAddress is an address that nothing listens at; another program may be faster.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	address, err := findAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
+// findAddress is an address that nothing listens at; another program may be faster.
 func findAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

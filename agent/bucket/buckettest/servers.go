@@ -2,9 +2,7 @@ package buckettest
 
 import (
 	"fmt"
-	"net/http"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -52,25 +50,17 @@ func s3Of(t testing.TB, start func(dir string) (*S3, error)) *Server {
 // a minute or two. It sets STORAGE_EMULATOR_HOST.
 func FakeGCS(t testing.TB) *Server {
 	t.Helper()
-	program, err := fetchTool("github.com/fsouza/fake-gcs-server", fakeGCSVersion)
+	server, err := StartFakeGCS(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
-	host, port, _ := strings.Cut(address, ":")
-	start(t, "server started at", nil, program, "-scheme", "http", "-host", host, "-port", port,
-		"-backend", "memory", "-public-host", address, "-external-url", "http://"+address)
-	t.Setenv("STORAGE_EMULATOR_HOST", address)
-	return &Server{Endpoint: "http://" + address, create: func(t testing.TB, name string) string {
-		answer, err := http.Post("http://"+address+"/storage/v1/b?project=wadi", "application/json", strings.NewReader(`{"name":"`+name+`"}`))
-		if err != nil {
-			t.Fatal(err)
+	t.Cleanup(server.Stop)
+	t.Setenv(EmulatorVariable, server.Address)
+	return &Server{Endpoint: "http://" + server.Address, create: func(t testing.TB, name string) string {
+		if err := server.Create(t.Context(), name); err != nil {
+			t.Fatalf("make the bucket: %v", err)
 		}
-		answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			t.Fatalf("make the bucket: %s", answer.Status)
-		}
-		return "gs://" + name
+		return GCSURL(name)
 	}}
 }
 

@@ -1,12 +1,15 @@
 // Command up runs a cluster on this machine for a person to try: Postgres, an S3
 // server or a folder, and three agents in three zones. It ends with Ctrl-C, and
-// with it everything that it started; nothing is kept.
+// with it everything that it started; nothing is kept. For a program it tells its
+// agents as a line of JSON, and ends with its standard input.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,20 +26,32 @@ const startMax = 5 * time.Minute
 
 func main() {
 	program := flag.String("wadi", "./wadi", "the wadi binary")
-	bucket := flag.String("bucket", cluster.Folder, "moto, minio or folder; the first two are fetched or built once")
+	bucket := flag.String("bucket", cluster.Folder, "moto, minio, gcs or folder; all but the last are fetched or built once")
 	agents := flag.Int("agents", 3, "how many")
-	kafka := flag.Int("kafka", 9092, "the first agent's port for clients; the others follow")
-	http := flag.Int("http", 9190, "the first agent's port for metrics; the others follow")
+	kafka := flag.Int("kafka", 9092, "the first agent's port for clients; the others follow; 0: any")
+	http := flag.Int("http", 9190, "the first agent's port for metrics; the others follow; 0: any")
+	forProgram := flag.Bool("json", false, "tell the agents as a line of JSON, end with standard input")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: up [OPTION]… [-- ARGUMENT…], the arguments are more of each agent")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *program, cluster.Config{Agents: *agents, Bucket: *bucket, KafkaPort: *kafka, HTTPPort: *http}); err != nil {
+	if *forProgram {
+		go func() { // It ends with the process at the latest.
+			io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
+	cfg := cluster.Config{Agents: *agents, Bucket: *bucket, KafkaPort: *kafka, HTTPPort: *http, Arguments: flag.Args()}
+	if err := run(ctx, *program, cfg, *forProgram); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, program string, cfg cluster.Config) (err error) {
+func run(ctx context.Context, program string, cfg cluster.Config, forProgram bool) (err error) {
 	if cfg.Program, err = filepath.Abs(program); err != nil {
 		return err
 	}
@@ -64,10 +79,28 @@ func run(ctx context.Context, program string, cfg cluster.Config) (err error) {
 			return err
 		}
 	}
+	if forProgram {
+		if err := tellProgram(c); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}
 	tell(c, cfg, program, strings.Join(brokers, ","))
 	<-ctx.Done()
 	fmt.Println("stopping")
 	return nil
+}
+
+// told is an agent, as a program is told of it.
+type told struct{ Name, Zone, Kafka, HTTP, Log string }
+
+func tellProgram(c *cluster.Cluster) error {
+	var all []told
+	for _, a := range c.Agents {
+		all = append(all, told{a.Name, a.Zone, a.Kafka, a.HTTP, a.LogFile()})
+	}
+	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
 // tell prints what to type.
