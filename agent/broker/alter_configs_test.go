@@ -230,3 +230,25 @@ func TestAlterConfigs_TermEnded(t *testing.T) {
 		t.Errorf("records: %+v", got)
 	}
 }
+
+// What one agent has altered the next one tells, however late it hears of it otherwise.
+func TestDescribeConfigs_OfAnotherAgent(t *testing.T) {
+	store := newStore()
+	a, other := newAgent(t, store, options{}), newAgent(t, store, options{})
+	a.create("flights", 1, nil)
+	for _, value := range []string{"1000", "2000"} {
+		req := kmsg.NewPtrAlterConfigsRequest()
+		req.Version = 2
+		resource := kmsg.NewAlterConfigsRequestResource()
+		resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, "flights"
+		resource.Configs = []kmsg.AlterConfigsRequestResourceConfig{{Name: "retention.ms", Value: &value}}
+		req.Resources = append(req.Resources, resource)
+		if resp := call[*kmsg.AlterConfigsResponse](a, req); resp.Resources[0].ErrorCode != 0 {
+			t.Fatal(*resp.Resources[0].ErrorMessage)
+		}
+		found := call[*kmsg.DescribeConfigsResponse](other, describe(4, kmsg.ConfigResourceTypeTopic, "flights", "retention.ms")).Resources[0]
+		if found.ErrorCode != 0 || *found.Configs[0].Value != value {
+			t.Errorf("another agent tells %d, %+v, not %s", found.ErrorCode, found.Configs, value)
+		}
+	}
+}

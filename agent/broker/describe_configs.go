@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,7 +17,8 @@ import (
 //
 // Answers the configs of topics, groups and this agent by Apache Kafka 4.2's names, with
 // types, sources, synonyms and documentation; each config's documentation says if it
-// is without effect here. Passwords are never shown.
+// is without effect here. Passwords are never shown. Those of topics and groups come from
+// a catalog that was refreshed after the request: another agent may just have altered them.
 //
 // What differs from Apache Kafka: broker configs are read-only; nothing is ever a
 // dynamic broker config, so the cluster-wide default (an empty broker name) is empty; loggers
@@ -65,6 +68,7 @@ func (b *Broker) handleDescribeConfigs(ctx context.Context, r *wire.Request) wir
 		name string
 	}
 	seen := make(map[resource]struct{}, len(req.Resources))
+	confirmed := b.confirmConfigs(ctx, req)
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		key := resource{asked.ResourceType, asked.ResourceName}
@@ -74,7 +78,11 @@ func (b *Broker) handleDescribeConfigs(ctx context.Context, r *wire.Request) wir
 		seen[key] = struct{}{}
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
-		configs, err := b.describe(ctx, asked, req.IncludeSynonyms)
+		var configs []described
+		err := confirmed
+		if err == nil {
+			configs, err = b.describe(asked, req.IncludeSynonyms)
+		}
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = codeOf(err), messageOf(err)
 		}
@@ -92,6 +100,22 @@ func (b *Broker) handleDescribeConfigs(ctx context.Context, r *wire.Request) wir
 	return wire.Answer{Message: resp}
 }
 
+// confirmConfigs reads the catalog anew if the request is about what it holds.
+func (b *Broker) confirmConfigs(ctx context.Context, req *kmsg.DescribeConfigsRequest) error {
+	inCatalog := func(r kmsg.DescribeConfigsRequestResource) bool {
+		return r.ResourceType == kmsg.ConfigResourceTypeTopic || r.ResourceType == kmsg.ConfigResourceTypeGroupConfig
+	}
+	if !slices.ContainsFunc(req.Resources, inCatalog) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshWaitMax)
+	defer cancel()
+	if err := b.refreshCatalog(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errUnconfirmed, err)
+	}
+	return nil
+}
+
 func (d *described) answer(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
 	c.Name, c.Value, c.ReadOnly = d.setting.Name, d.shown(), d.readOnly
@@ -106,21 +130,13 @@ func (d *described) answer(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfig
 }
 
 // describe returns the configs of one resource by name.
-func (b *Broker) describe(ctx context.Context, asked *kmsg.DescribeConfigsRequestResource, synonyms bool) ([]described, error) {
+func (b *Broker) describe(asked *kmsg.DescribeConfigsRequestResource, synonyms bool) ([]described, error) {
 	switch asked.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
 		if err := checkTopicName(asked.ResourceName); err != nil {
 			return nil, err
 		}
 		t := b.topic(asked.ResourceName)
-		if t == nil {
-			refreshCtx, cancel := context.WithTimeout(ctx, refreshWaitMax)
-			defer cancel()
-			if err := b.refreshCatalog(refreshCtx); err != nil {
-				return nil, err
-			}
-			t = b.topic(asked.ResourceName)
-		}
 		if t == nil {
 			return nil, refuse(wire.CodeUnknownTopicOrPartition, "This server does not host this topic-partition.")
 		}
