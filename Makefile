@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients kgo clients-jvm differential chaos cluster lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -45,6 +45,10 @@ test-clients: check-cc ## test with the clients of Java, Node and Python, which 
 	@$(CLIENTS)/fetch.sh $(CURDIR)/.cache/clients
 	cd $(CLIENTS) && WADI_TEST_CLIENTS=$(CURDIR)/.cache/clients $(GO) test -tags languages -run '^TestLanguages' -count=1 .
 
+clients-cluster: check-cc ## test with clients in three zones at a cluster of three agents (BUCKET=moto|minio|gcs|folder)
+	@$(CLIENTS)/fetch.sh $(CURDIR)/.cache/clients
+	cd $(CLIENTS) && WADI_TEST_CLIENTS=$(CURDIR)/.cache/clients WADI_TEST_BUCKET=$(BUCKET) $(GO) test -tags cluster,languages -run '^TestCluster' -count=1 -timeout 20m .
+
 kgo: check ## run franz-go's own integration tests, KGO_RECORDS (50000) records in each
 	@$(CLIENTS)/kgo.sh $(KGO_RECORDS)
 
@@ -75,7 +79,7 @@ chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATIO
 	cd $(CLIENTS) && $(GO) build -o $(CURDIR)/.cache/workload ./workload
 	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -bucket $(BUCKET)
 
-cluster: check ## run Postgres and three agents in three zones on this machine, for you to try (BUCKET=folder|moto|minio)
+cluster: check ## run Postgres and three agents in three zones on this machine, for you to try (BUCKET=folder|moto|minio|gcs)
 	$(GO) build -o wadi ./cmd/wadi
 	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))
 
@@ -92,7 +96,7 @@ lint: check ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet -tags languages ./...; fi
+	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet -tags cluster,languages ./...; fi
 
 # Go's fuzzer now and then takes the end of its own time for a failure; a real one is
 # kept in testdata, so that it fails again.

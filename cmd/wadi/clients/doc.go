@@ -4,7 +4,9 @@
 //
 // It does: build the binary, run it as real processes in temporary folders, kill
 // and stop them, and compare what every client reads with what was produced, from
-// a published data set (testdata/README.md).
+// a published data set (testdata/README.md). With the build tag cluster the same
+// clients, in three zones, talk to three agents on Postgres and a bucket, which
+// bench/cluster/up starts as a process.
 //
 // It does not: import anything of Wadi's. It is a module of its own, so that
 // these clients, one of which needs a C compiler, stay out of the main go.mod.
@@ -13,5 +15,5 @@
 // seed, and -seed repeats its choices (not the machine's timing).
 //
 // Start reading at client_test.go (what every client is asked to do), then
-// flights_test.go (the main job) and killloop_test.go.
+// flights_test.go (the main job), killloop_test.go and cluster_test.go.
 package clients

@@ -14,7 +14,8 @@ type franz struct{}
 
 func (franz) connect(t *testing.T, address string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation()}, options...)...)
+	at := placeOf(t, address, "franz-go")
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(at.bootstrap), kgo.ClientID(at.clientID), kgo.AllowAutoTopicCreation()}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,14 +8,17 @@ import (
 
 // librdkafka and franz-go have the protocol of KIP-848, in which the coordinator
 // assigns.
-func TestGroups_Consumer(t *testing.T) {
+func TestGroups_Consumer(t *testing.T) { checkGroups(t, consumerMembers(t)) }
+
+// consumerMembers are the Go clients as members of groups of that protocol.
+func consumerMembers(t *testing.T) []groupClient {
 	modern := slices.DeleteFunc(goMembers(t), func(c groupClient) bool { return c.name != "librdkafka" && c.name != "franz-go" })
 	for i := range modern {
 		modern[i].protocol = "consumer"
 		// franz-go 1.22.2 leaves out its instance id when it goes for a while.
 		modern[i].static = modern[i].name == "librdkafka"
 	}
-	checkGroups(t, modern)
+	return modern
 }
 
 // checkUpgrade moves a group under load from the classic protocol to KIP-848's
@@ -46,6 +49,10 @@ func checkUpgrade(t *testing.T, address string, c groupClient) {
 
 func TestGroups_Upgrade(t *testing.T) {
 	_, address := startDev(t, t.TempDir(), "127.0.0.1:0", groupConfigs()...)
+	checkUpgrades(t, address)
+}
+
+func checkUpgrades(t *testing.T, address string) {
 	for _, c := range goMembers(t) {
 		if c.name == "librdkafka" || c.name == "franz-go" {
 			t.Run(c.name, func(t *testing.T) {

@@ -43,6 +43,12 @@ func groupConfigs() []string {
 	return args
 }
 
+// patientConfigs leave KIP-848's session time-out, which is the broker's, at Kafka's
+// default, for those who come back.
+func patientConfigs() []string {
+	return []string{"--config", "group.initial.rebalance.delay.ms=500"}
+}
+
 // members is a group under load, and its members.
 type members struct {
 	t              *testing.T
@@ -337,8 +343,12 @@ func goMembers(t *testing.T) []groupClient {
 // of the time.
 func checkGroups(t *testing.T, clients []groupClient) {
 	_, address := startDev(t, t.TempDir(), "127.0.0.1:0", groupConfigs()...)
-	// KIP-848's session time-out is the broker's: Kafka's default, for those who come back.
-	_, patientAddress := startDev(t, t.TempDir(), "127.0.0.1:0", "--config", "group.initial.rebalance.delay.ms=500")
+	_, patientAddress := startDev(t, t.TempDir(), "127.0.0.1:0", patientConfigs()...)
+	checkGroupsAt(t, address, patientAddress, clients)
+}
+
+// checkGroupsAt does so where address has groupConfigs and patientAddress patientConfigs.
+func checkGroupsAt(t *testing.T, address, patientAddress string, clients []groupClient) {
 	for _, c := range clients {
 		t.Run(c.name+" "+c.protocol, func(t *testing.T) {
 			t.Parallel()

@@ -5,14 +5,16 @@ package clients
 import "testing"
 
 // Those that have KIP-848's protocol, in it.
-func TestLanguages_Consumer(t *testing.T) {
+func TestLanguages_Consumer(t *testing.T) { checkGroups(t, languageConsumers(t)) }
+
+func languageConsumers(t *testing.T) []groupClient {
 	var all []groupClient
 	for _, l := range languages(t) {
 		if l.consumer {
 			all = append(all, groupClient{l.name, l.command, "consumer", l.static})
 		}
 	}
-	checkGroups(t, all)
+	return all
 }
 
 func TestLanguages_Upgrade(t *testing.T) {

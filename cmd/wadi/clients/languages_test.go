@@ -19,6 +19,7 @@ type language struct {
 	foreign
 	static   bool              // it has static members
 	consumer bool              // it has KIP-848's protocol
+	rack     bool              // its program takes a rack to read from
 	refuses  func(record) bool // what its producer doesn't take
 }
 
@@ -46,8 +47,8 @@ func languages(t *testing.T) []language {
 		t.Fatal(err)
 	}
 	return []language{
-		{foreign: java("4.2.0"), static: true, consumer: true, refuses: nothing},
-		{foreign: java("2.8.2"), static: true, refuses: nothing},
+		{foreign: java("4.2.0"), static: true, rack: true, consumer: true, refuses: nothing},
+		{foreign: java("2.8.2"), static: true, rack: true, refuses: nothing},
 		{foreign: foreign{"kafkajs", []string{"node", filepath.Join(cache, "node", "program.js")}}, refuses: nullHeader},
 		{foreign: foreign{"aiokafka", []string{filepath.Join(cache, "python", "bin", "python"), python}}, static: true, refuses: nullKeyAndValue},
 	}
@@ -57,6 +58,10 @@ func languages(t *testing.T) []language {
 // franz-go wrote, in every codec.
 func TestLanguages_Records(t *testing.T) {
 	_, address := startDev(t, t.TempDir(), "127.0.0.1:0")
+	checkLanguagesRecords(t, address)
+}
+
+func checkLanguagesRecords(t *testing.T, address string) {
 	for _, codec := range codecs() {
 		franz{}.create(t, address, "franz-"+codec, 1, nil)
 		franz{}.produce(t, address, "franz-"+codec, codec, oddRecords())
@@ -97,9 +102,13 @@ func checkOdd(t *testing.T, got, want []record) {
 // Keyed records over several partitions, read by the client itself and franz-go,
 // all of them and since a time.
 func TestLanguages_RoundTrip(t *testing.T) {
+	_, address := startDev(t, t.TempDir(), "127.0.0.1:0")
+	checkLanguagesRoundTrip(t, address)
+}
+
+func checkLanguagesRoundTrip(t *testing.T, address string) {
 	f := loadFlights(t)
 	middle := f.rows[flightsRows/2].at
-	_, address := startDev(t, t.TempDir(), "127.0.0.1:0")
 	for i, l := range languages(t) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
@@ -125,23 +134,30 @@ func TestLanguages_RoundTrip(t *testing.T) {
 }
 
 // Each language's client as members of groups.
-func TestLanguages_Groups(t *testing.T) {
+func TestLanguages_Groups(t *testing.T) { checkGroups(t, languageMembers(t)) }
+
+// languageMembers are the clients as members of groups, of the classic protocol.
+func languageMembers(t *testing.T) []groupClient {
 	var all []groupClient
 	for _, l := range languages(t) {
 		all = append(all, groupClient{l.name, l.command, "classic", l.static})
 	}
-	checkGroups(t, all)
+	return all
 }
 
 // Each language's admin client does what it can, and finds what it did.
 func TestLanguages_Tour(t *testing.T) {
 	_, address := startDev(t, t.TempDir(), "127.0.0.1:0")
+	checkLanguagesTour(t, address)
+}
+
+func checkLanguagesTour(t *testing.T, address string) {
 	for _, l := range languages(t) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			topic, group := "tour-"+l.name, "toured-"+l.name
 			idleGroup(t, address, group)
-			steps := l.once(t, address, map[string]any{"do": "tour", "topic": topic, "group": group}).Steps
+			steps := l.once(t, address, map[string]any{"do": "tour", "topic": topic, "group": group, "brokers": brokersAt(address)}).Steps
 			t.Logf("%d calls: %v", len(steps), steps)
 			if slices.Contains(franz{}.list(t, address), topic) {
 				t.Errorf("%s is still there", topic)

@@ -11,8 +11,9 @@ import (
 // of Python, .NET and Node are the same code.
 type librdkafka struct{}
 
-func (librdkafka) config(address string, more kafka.ConfigMap) *kafka.ConfigMap {
-	config := kafka.ConfigMap{"bootstrap.servers": address, "broker.address.family": "v4", "log_level": 2}
+func (librdkafka) config(t *testing.T, address string, more kafka.ConfigMap) *kafka.ConfigMap {
+	at := placeOf(t, address, "librdkafka")
+	config := kafka.ConfigMap{"bootstrap.servers": at.bootstrap, "client.id": at.clientID, "broker.address.family": "v4", "log_level": 2}
 	for name, value := range more {
 		config[name] = value
 	}
@@ -21,7 +22,7 @@ func (librdkafka) config(address string, more kafka.ConfigMap) *kafka.ConfigMap 
 
 func (l librdkafka) produce(t *testing.T, address, topic, codec string, records []record) {
 	t.Helper()
-	p, err := kafka.NewProducer(l.config(address, kafka.ConfigMap{
+	p, err := kafka.NewProducer(l.config(t, address, kafka.ConfigMap{
 		"compression.type": codec, "enable.idempotence": true, "go.delivery.report.fields": "none",
 	}))
 	if err != nil {
@@ -74,7 +75,7 @@ func (l librdkafka) produce(t *testing.T, address, topic, codec string, records 
 
 func (l librdkafka) consumer(t *testing.T, address string, more kafka.ConfigMap) *kafka.Consumer {
 	t.Helper()
-	config := l.config(address, kafka.ConfigMap{
+	config := l.config(t, address, kafka.ConfigMap{
 		"group.id": "none", "enable.auto.commit": false, "enable.partition.eof": true, "auto.offset.reset": "error",
 		"fetch.wait.max.ms": 20, // an end is told by an answer without records
 	})
@@ -143,7 +144,7 @@ func librdkafkaRecord(m *kafka.Message) record {
 
 func (l librdkafka) admin(t *testing.T, address string) *kafka.AdminClient {
 	t.Helper()
-	a, err := kafka.NewAdminClient(l.config(address, nil))
+	a, err := kafka.NewAdminClient(l.config(t, address, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

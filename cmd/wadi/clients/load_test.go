@@ -101,7 +101,7 @@ func (l *load) writeFranz(writer int) {
 
 // writeLibrdkafka is an idempotent librdkafka producer.
 func (l *load) writeLibrdkafka(writer int) {
-	p, err := kafka.NewProducer(librdkafka{}.config(l.address, kafka.ConfigMap{
+	p, err := kafka.NewProducer(librdkafka{}.config(l.t, l.address, kafka.ConfigMap{
 		"enable.idempotence": true, "linger.ms": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "retry.backoff.ms": 20,
 	}))
 	if err != nil {

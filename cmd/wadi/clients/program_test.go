@@ -13,16 +13,17 @@ import (
 )
 
 // program is a Kafka client in a process of its own: ./member for the Go clients,
-// ./java, ./node and ./python for the others. It is started with the address of
-// wadi and takes requests on standard input, one JSON object a line:
+// ./java, ./node and ./python for the others. It is started with the address of an
+// agent and a client.id, and takes requests on standard input, one JSON object a line:
 //
 //	{"do":"create","topic":…,"partitions":…,"configs":{…}}
 //	{"do":"list"}                  answered with "topics"
 //	{"do":"partitions","topic":…}  answered with "count"
 //	{"do":"remove","topic":…}
 //	{"do":"produce","topic":…,"codec":…,"records":[{"key","value","at","headers":[[key,value],…]}]}
-//	{"do":"read","topic":…,"since":…}   answered with "records", which have "offset" and "partition" too
-//	{"do":"tour","topic":…,"group":…}   the admin calls of tour_test.go, answered with "steps"
+//	{"do":"read","topic":…,"since":…,"rack":…}   answered with "records", which have "offset" and "partition"
+//	    too; the Java client alone knows a rack, which may be left out
+//	{"do":"tour","topic":…,"group":…,"brokers":…}   the admin calls of tour_test.go, answered with "steps"
 //	{"do":"join","topic":…,"group":…,"instance":…,"protocol":"classic"|"consumer","session":…}
 //	{"do":"leave"}                 leaves the group, if the member is dynamic, and consumes no more
 //
@@ -76,8 +77,13 @@ type wireRecord struct {
 // run starts a program. It is gone when the test ends.
 func run(t *testing.T, name string, command []string, address string) *program {
 	t.Helper()
+	return runAt(t, name, command, placeOf(t, address, name))
+}
+
+func runAt(t *testing.T, name string, command []string, at place) *program {
+	t.Helper()
 	p := &program{
-		t: t, name: name, cmd: exec.Command(command[0], append(slices.Clone(command[1:]), address)...),
+		t: t, name: name, cmd: exec.Command(command[0], append(slices.Clone(command[1:]), at.bootstrap, at.clientID)...),
 		answers: make(chan answer, 1), ended: make(chan struct{}), log: &lockedBuffer{},
 	}
 	p.cmd.Stderr = p.log

@@ -10,8 +10,10 @@ import (
 // saramaClient is IBM/sarama.
 type saramaClient struct{}
 
-func (saramaClient) config() *sarama.Config {
-	c := sarama.NewConfig()
+// config returns a configuration, and where the client finds the cluster.
+func (saramaClient) config(t *testing.T, address string) ([]string, *sarama.Config) {
+	c, at := sarama.NewConfig(), placeOf(t, address, "sarama")
+	c.ClientID = at.clientID
 	c.Version = sarama.MaxVersion
 	c.Producer.RequiredAcks = sarama.WaitForAll
 	c.Producer.Idempotent = true
@@ -19,16 +21,16 @@ func (saramaClient) config() *sarama.Config {
 	c.Producer.Return.Successes = true
 	c.Consumer.Return.Errors = true
 	c.Consumer.MaxWaitTime = 20 * time.Millisecond // its Close waits for an answer
-	return c
+	return []string{at.bootstrap}, c
 }
 
 func (s saramaClient) produce(t *testing.T, address, topic, codec string, records []record) {
 	t.Helper()
-	config := s.config()
+	brokers, config := s.config(t, address)
 	if err := config.Producer.Compression.UnmarshalText([]byte(codec)); err != nil {
 		t.Fatal(err)
 	}
-	p, err := sarama.NewSyncProducer([]string{address}, config)
+	p, err := sarama.NewSyncProducer(brokers, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func (s saramaClient) produce(t *testing.T, address, topic, codec string, record
 
 func (s saramaClient) connect(t *testing.T, address string) sarama.Client {
 	t.Helper()
-	c, err := sarama.NewClient([]string{address}, s.config())
+	c, err := sarama.NewClient(s.config(t, address))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +126,7 @@ func (saramaClient) readPartition(t *testing.T, c sarama.Client, consumer sarama
 
 func (s saramaClient) admin(t *testing.T, address string) sarama.ClusterAdmin {
 	t.Helper()
-	a, err := sarama.NewClusterAdmin([]string{address}, s.config())
+	a, err := sarama.NewClusterAdmin(s.config(t, address))
 	if err != nil {
 		t.Fatal(err)
 	}

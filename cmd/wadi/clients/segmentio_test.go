@@ -12,18 +12,20 @@ type segmentio struct{}
 
 // client has a transport of its own: the shared one remembers topics for seconds.
 func (segmentio) client(t *testing.T, address string) *kafka.Client {
-	transport := &kafka.Transport{}
+	at := placeOf(t, address, "kafka-go")
+	transport := &kafka.Transport{ClientID: at.clientID}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &kafka.Client{Addr: kafka.TCP(address), Timeout: patience, Transport: transport}
+	return &kafka.Client{Addr: kafka.TCP(at.bootstrap), Timeout: patience, Transport: transport}
 }
 
 func (segmentio) produce(t *testing.T, address, topic, codec string, records []record) {
 	t.Helper()
 	compression := map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd}[codec]
-	transport := &kafka.Transport{}
+	at := placeOf(t, address, "kafka-go")
+	transport := &kafka.Transport{ClientID: at.clientID}
 	defer transport.CloseIdleConnections()
 	w := &kafka.Writer{
-		Addr: kafka.TCP(address), Topic: topic, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
+		Addr: kafka.TCP(at.bootstrap), Topic: topic, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
 		Transport: transport, Compression: compression, BatchTimeout: 5 * time.Millisecond, BatchSize: 1000,
 	}
 	defer w.Close()
@@ -51,7 +53,9 @@ func (s segmentio) read(t *testing.T, address, topic string, since int64) []reco
 func (segmentio) readPartition(t *testing.T, address, topic string, partition int, since int64) []record {
 	t.Helper()
 	ctx := patient(t)
-	conn, err := kafka.DialLeader(ctx, "tcp", address, topic, partition)
+	at := placeOf(t, address, "kafka-go")
+	dialer := &kafka.Dialer{ClientID: at.clientID, Timeout: patience}
+	conn, err := dialer.DialLeader(ctx, "tcp", at.bootstrap, topic, partition)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +70,7 @@ func (segmentio) readPartition(t *testing.T, address, topic string, partition in
 	if begin < 0 || begin >= end {
 		return nil
 	}
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{address}, Topic: topic, Partition: partition, MaxBytes: 10 << 20, MaxWait: 100 * time.Millisecond})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{at.bootstrap}, Dialer: dialer, Topic: topic, Partition: partition, MaxBytes: 10 << 20, MaxWait: 100 * time.Millisecond})
 	defer reader.Close()
 	if err := reader.SetOffset(begin); err != nil {
 		t.Fatal(err)

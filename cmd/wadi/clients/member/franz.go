@@ -38,7 +38,7 @@ func (h *holding) change(partitions []int32, held bool) []int32 {
 }
 
 // joinFranz is twmb/franz-go with its default, cooperative-sticky.
-func joinFranz(address string, r request, leave <-chan struct{}, out *output) error {
+func joinFranz(at place, r request, leave <-chan struct{}, out *output) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -52,7 +52,7 @@ func joinFranz(address string, r request, leave <-chan struct{}, out *output) er
 		}
 	}
 	options := []kgo.Opt{
-		kgo.SeedBrokers(address), kgo.ConsumerGroup(r.Group), kgo.ConsumeTopics(r.Topic), kgo.DisableAutoCommit(),
+		kgo.SeedBrokers(at.address), kgo.ClientID(at.clientID), kgo.ConsumerGroup(r.Group), kgo.ConsumeTopics(r.Topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(time.Duration(r.Session) * time.Millisecond), kgo.HeartbeatInterval(500 * time.Millisecond),
 		kgo.OnPartitionsAssigned(changed(true)), kgo.OnPartitionsRevoked(changed(false)), kgo.OnPartitionsLost(changed(false)),

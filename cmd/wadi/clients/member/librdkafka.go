@@ -9,9 +9,9 @@ import (
 
 // joinLibrdkafka is librdkafka: eager range in the classic protocol, the
 // server's assignor in KIP-848's.
-func joinLibrdkafka(address string, r request, leave <-chan struct{}, out *output) error {
+func joinLibrdkafka(at place, r request, leave <-chan struct{}, out *output) error {
 	config := kafka.ConfigMap{
-		"bootstrap.servers": address, "broker.address.family": "v4", "log_level": 2, "group.id": r.Group,
+		"bootstrap.servers": at.address, "client.id": at.clientID, "broker.address.family": "v4", "log_level": 2, "group.id": r.Group,
 		"enable.auto.commit": false, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 100,
 	}
 	if r.Instance != "" {

@@ -1,6 +1,6 @@
 // Command member is a member of a consumer group, with one of four Go clients:
 //
-//	member franz-go|librdkafka|sarama|kafka-go HOST:PORT
+//	member franz-go|librdkafka|sarama|kafka-go HOST:PORT CLIENT-ID
 //
 // It reads requests from standard input and writes events to standard output,
 // one JSON object a line, as the programs in ../java, ../node and ../python do;
@@ -63,9 +63,12 @@ func (o *output) committed(partition int32, offset int64) {
 	o.write(event{Event: "committed", Partition: partition, Offset: offset})
 }
 
+// place is where a member finds the cluster, and its client.id, which may say a zone.
+type place struct{ address, clientID string }
+
 // joiner joins a group and consumes, committing what it read, until leave is
 // closed; then it leaves the group and returns.
-type joiner func(address string, r request, leave <-chan struct{}, out *output) error
+type joiner func(at place, r request, leave <-chan struct{}, out *output) error
 
 func joiners() map[string]joiner {
 	return map[string]joiner{"franz-go": joinFranz, "librdkafka": joinLibrdkafka, "sarama": joinSarama, "kafka-go": joinSegmentio}
@@ -79,8 +82,8 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) != 3 || joiners()[os.Args[1]] == nil {
-		return fmt.Errorf("usage: member franz-go|librdkafka|sarama|kafka-go HOST:PORT")
+	if len(os.Args) != 4 || joiners()[os.Args[1]] == nil {
+		return fmt.Errorf("usage: member franz-go|librdkafka|sarama|kafka-go HOST:PORT CLIENT-ID")
 	}
 	out := &output{}
 	var leave chan struct{}
@@ -95,7 +98,7 @@ func run() error {
 		case r.Do == "join" && leave == nil:
 			leave = make(chan struct{})
 			go func() {
-				err := joiners()[os.Args[1]](os.Args[2], r, leave, out)
+				err := joiners()[os.Args[1]](place{os.Args[2], os.Args[3]}, r, leave, out)
 				if err != nil {
 					out.write(event{Error: err.Error()})
 				}

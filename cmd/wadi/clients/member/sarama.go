@@ -10,8 +10,9 @@ import (
 )
 
 // joinSarama is IBM/sarama with its default, eager range.
-func joinSarama(address string, r request, leave <-chan struct{}, out *output) error {
+func joinSarama(at place, r request, leave <-chan struct{}, out *output) error {
 	config := sarama.NewConfig()
+	config.ClientID = at.clientID
 	config.Version = sarama.MaxVersion
 	config.Consumer.Offsets.AutoCommit.Enable = false
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest
@@ -20,7 +21,7 @@ func joinSarama(address string, r request, leave <-chan struct{}, out *output) e
 	config.Consumer.Group.Heartbeat.Interval = 500 * time.Millisecond
 	config.Consumer.Group.InstanceId = r.Instance
 	config.Consumer.Return.Errors = true
-	group, err := sarama.NewConsumerGroup([]string{address}, r.Group, config)
+	group, err := sarama.NewConsumerGroup([]string{at.address}, r.Group, config)
 	if err != nil {
 		return err
 	}

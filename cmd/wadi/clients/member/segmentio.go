@@ -11,9 +11,9 @@ import (
 
 // joinSegmentio is segmentio/kafka-go's ConsumerGroup, with eager range. Its
 // Reader doesn't tell which partitions it has.
-func joinSegmentio(address string, r request, leave <-chan struct{}, out *output) error {
+func joinSegmentio(at place, r request, leave <-chan struct{}, out *output) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID: r.Group, Brokers: []string{address}, Topics: []string{r.Topic}, StartOffset: kafka.FirstOffset,
+		ID: r.Group, Brokers: []string{at.address}, Dialer: at.dialer(), Topics: []string{r.Topic}, StartOffset: kafka.FirstOffset,
 		SessionTimeout: time.Duration(r.Session) * time.Millisecond, RebalanceTimeout: 10 * time.Second,
 		HeartbeatInterval: 500 * time.Millisecond, JoinGroupBackoff: 200 * time.Millisecond,
 	})
@@ -47,7 +47,7 @@ func joinSegmentio(address string, r request, leave <-chan struct{}, out *output
 			readers.Add(1)
 			generation.Start(func(ctx context.Context) {
 				defer readers.Done()
-				consumeSegmentio(ctx, address, r.Topic, generation, a, out)
+				consumeSegmentio(ctx, at, r.Topic, generation, a, out)
 			})
 		}
 		generation.Start(func(ctx context.Context) {
@@ -58,10 +58,17 @@ func joinSegmentio(address string, r request, leave <-chan struct{}, out *output
 	}
 }
 
+// dialer is the library's default with the member's client.id.
+func (at place) dialer() *kafka.Dialer {
+	dialer := *kafka.DefaultDialer
+	dialer.ClientID = at.clientID
+	return &dialer
+}
+
 // consumeSegmentio reads one partition for as long as a generation lasts.
-func consumeSegmentio(ctx context.Context, address, topic string, generation *kafka.Generation, a kafka.PartitionAssignment, out *output) {
+func consumeSegmentio(ctx context.Context, at place, topic string, generation *kafka.Generation, a kafka.PartitionAssignment, out *output) {
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{address}, Topic: topic, Partition: a.ID, MaxBytes: 10 << 20, MaxWait: 100 * time.Millisecond,
+		Brokers: []string{at.address}, Dialer: at.dialer(), Topic: topic, Partition: a.ID, MaxBytes: 10 << 20, MaxWait: 100 * time.Millisecond,
 	})
 	defer reader.Close()
 	if err := reader.SetOffset(a.Offset); err != nil {

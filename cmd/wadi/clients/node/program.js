@@ -46,7 +46,7 @@ function unsnap(buffer) {
   return Buffer.concat(parts)
 }
 
-const kafka = new Kafka({ clientId: 'wadi-tests', brokers: [process.argv[2]], logLevel: logLevel.NOTHING, retry: { retries: 8, initialRetryTime: 50 } })
+const kafka = new Kafka({ clientId: process.argv[3], brokers: [process.argv[2]], logLevel: logLevel.NOTHING, retry: { retries: 8, initialRetryTime: 50 } })
 const write = line => process.stdout.write(JSON.stringify(line) + '\n')
 const decode = text => (text === null ? null : Buffer.from(text, 'base64'))
 const encode = buffer => (buffer === null || buffer === undefined ? null : buffer.toString('base64'))
@@ -162,11 +162,11 @@ async function join({ topic, group, session }) {
 
 // The admin calls. The topic doesn't exist before it, nor after; the group is
 // empty, with commits.
-async function tour({ topic, group }) {
+async function tour({ topic, group, brokers }) {
   const steps = []
   await withAdmin(async admin => {
     const cluster = await admin.describeCluster()
-    expect('one broker', cluster.brokers.length === 1 && cluster.clusterId)
+    expect(`${brokers} brokers`, cluster.brokers.length === brokers && cluster.clusterId)
     steps.push('describeCluster')
     const made = { topic, numPartitions: 2, replicationFactor: 1, configEntries: [{ name: 'retention.ms', value: '86400000' }] }
     expect('a new topic', await admin.createTopics({ topics: [made], waitForLeaders: true }))

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError, for_code
 
-ADDRESS = sys.argv[1]
+AT = {"bootstrap_servers": sys.argv[1], "client_id": sys.argv[2]}
 
 
 def write(line):
@@ -48,7 +48,7 @@ def succeeded(responses):
 
 class Admin:
     async def __aenter__(self):
-        self.admin = AIOKafkaAdminClient(bootstrap_servers=ADDRESS)
+        self.admin = AIOKafkaAdminClient(**AT)
         await self.admin.start()
         return self.admin
 
@@ -81,7 +81,7 @@ async def remove(r):
 async def produce(r):
     codec = None if r["codec"] == "none" else r["codec"]
     producer = AIOKafkaProducer(
-        bootstrap_servers=ADDRESS, acks="all", enable_idempotence=True, compression_type=codec, linger_ms=5, max_batch_size=1 << 20,
+        **AT, acks="all", enable_idempotence=True, compression_type=codec, linger_ms=5, max_batch_size=1 << 20,
     )
     await producer.start()
     try:
@@ -99,7 +99,7 @@ async def produce(r):
 
 async def read(r):
     topic, since, records = r["topic"], r["since"], []
-    consumer = AIOKafkaConsumer(bootstrap_servers=ADDRESS, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=100)
+    consumer = AIOKafkaConsumer(**AT, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=100)
     await consumer.start()
     try:
         count = (await partitions(r))["count"]
@@ -134,7 +134,7 @@ class Member(ConsumerRebalanceListener):
     def __init__(self, r):
         self.topic = r["topic"]
         self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=ADDRESS, group_id=r["group"], group_instance_id=r["instance"] or None, enable_auto_commit=False,
+            **AT, group_id=r["group"], group_instance_id=r["instance"] or None, enable_auto_commit=False,
             auto_offset_reset="earliest", session_timeout_ms=r["session"], heartbeat_interval_ms=500, rebalance_timeout_ms=10000,
             fetch_max_wait_ms=100, partition_assignment_strategy=[StickyPartitionAssignor],
         )
@@ -206,7 +206,7 @@ async def tour(r):
     topic, group, steps = r["topic"], r["group"], []
     async with Admin() as admin:
         cluster = await admin.describe_cluster()
-        expect("one broker", len(cluster["brokers"]) == 1)
+        expect("%d brokers" % r["brokers"], len(cluster["brokers"]) == r["brokers"])
         steps.append("describe_cluster")
         succeeded(await admin.create_topics([NewTopic(topic, 2, 1, topic_configs={"retention.ms": "86400000"})]))
         expect("the topic", topic in await admin.list_topics())
@@ -219,7 +219,7 @@ async def tour(r):
         succeeded(await admin.create_partitions({topic: NewPartitions(4)}))
         expect("four partitions", len((await admin.describe_topics([topic]))[0]["partitions"]) == 4)
         steps += ["create_partitions", "describe_topics"]
-        producer = AIOKafkaProducer(bootstrap_servers=ADDRESS)
+        producer = AIOKafkaProducer(**AT)
         await producer.start()
         for i in range(10):
             await producer.send_and_wait(topic, b"v", partition=3, timestamp_ms=1000 + i)

@@ -27,8 +27,7 @@ final class Member extends Thread implements ConsumerRebalanceListener {
 
     Member(String address, JsonNode request) {
         topic = request.get("topic").asText();
-        Properties config = new Properties();
-        config.put("bootstrap.servers", address);
+        Properties config = Program.config(address);
         config.put("group.id", request.get("group").asText());
         config.put("enable.auto.commit", "false");
         config.put("auto.offset.reset", "earliest");

@@ -37,6 +37,8 @@ public final class Program {
     static final ObjectMapper JSON = new ObjectMapper();
     static final PrintStream OUT = new PrintStream(System.out, false, StandardCharsets.UTF_8);
 
+    private static String clientID;
+
     private final String address;
     private Member member;
 
@@ -45,6 +47,7 @@ public final class Program {
     }
 
     public static void main(String[] args) throws Exception {
+        clientID = args[1];
         Program program = new Program(args[0]);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8), 4 << 20);
         for (String line = in.readLine(); line != null; line = in.readLine()) {
@@ -68,6 +71,14 @@ public final class Program {
         OUT.flush();
     }
 
+    /** What each client of this program is configured with. */
+    static Properties config(String address) {
+        Properties config = new Properties();
+        config.put("bootstrap.servers", address);
+        config.put("client.id", clientID);
+        return config;
+    }
+
     private void answer(JsonNode request, ObjectNode answer) throws Exception {
         String topic = request.path("topic").asText();
         switch (request.get("do").asText()) {
@@ -88,13 +99,13 @@ public final class Program {
                 break;
             case "tour":
                 ArrayNode steps = answer.putArray("steps");
-                new Tour(address, topic, request.get("group").asText(), steps).run();
+                new Tour(address, request.get("brokers").asInt(), topic, request.get("group").asText(), steps).run();
                 break;
             case "produce":
                 produce(topic, request.get("codec").asText(), request.get("records"));
                 break;
             case "read":
-                read(topic, request.get("since").asLong(), answer.putArray("records"));
+                read(topic, request.get("since").asLong(), request.path("rack").asText(), answer.putArray("records"));
                 break;
             case "join":
                 member = new Member(address, request);
@@ -110,8 +121,7 @@ public final class Program {
     }
 
     private void produce(String topic, String codec, JsonNode records) throws Exception {
-        Properties config = new Properties();
-        config.put("bootstrap.servers", address);
+        Properties config = config(address);
         config.put("enable.idempotence", "true");
         config.put("acks", "all");
         config.put("compression.type", codec);
@@ -134,12 +144,14 @@ public final class Program {
         }
     }
 
-    private void read(String topic, long since, ArrayNode out) {
-        Properties config = new Properties();
-        config.put("bootstrap.servers", address);
+    private void read(String topic, long since, String rack, ArrayNode out) {
+        Properties config = config(address);
         config.put("enable.auto.commit", "false");
         config.put("auto.offset.reset", "none");
         config.put("fetch.max.wait.ms", "100");
+        if (!rack.isEmpty()) {
+            config.put("client.rack", rack);
+        }
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             List<TopicPartition> partitions = new ArrayList<>();

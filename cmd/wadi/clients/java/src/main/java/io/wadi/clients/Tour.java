@@ -37,17 +37,18 @@ final class Tour {
     private final String group;
     private final ArrayNode steps;
     private final String address;
+    private final int brokers;
 
-    Tour(String address, String topic, String group, ArrayNode steps) {
+    Tour(String address, int brokers, String topic, String group, ArrayNode steps) {
         this.address = address;
+        this.brokers = brokers;
         this.topic = topic;
         this.group = group;
         this.steps = steps;
     }
 
     static Admin admin(String address) {
-        Properties config = new Properties();
-        config.put("bootstrap.servers", address);
+        Properties config = Program.config(address);
         config.put("default.api.timeout.ms", "30000");
         return Admin.create(config);
     }
@@ -70,8 +71,7 @@ final class Tour {
 
     /** The producer tells it: the admin client's way was renamed between the versions. */
     static int partitions(String address, String topic) {
-        Properties config = new Properties();
-        config.put("bootstrap.servers", address);
+        Properties config = Program.config(address);
         try (KafkaProducer<byte[], byte[]> producer =
                 new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             return producer.partitionsFor(topic).size();
@@ -98,7 +98,7 @@ final class Tour {
     private void cluster(Admin admin) throws Exception {
         DescribeClusterResult cluster = admin.describeCluster();
         expect("a cluster id", !get(cluster.clusterId()).isEmpty());
-        expect("one node", get(cluster.nodes()).size() == 1);
+        expect(brokers + " nodes", get(cluster.nodes()).size() == brokers);
         int node = get(cluster.controller()).id();
         done("describeCluster");
         expect("a log dir", !get(admin.describeLogDirs(List.of(node)).allDescriptions()).get(node).isEmpty());
@@ -145,8 +145,7 @@ final class Tour {
 
     private void offsets(Admin admin) throws Exception {
         TopicPartition p = new TopicPartition(topic, 3);
-        Properties config = new Properties();
-        config.put("bootstrap.servers", address);
+        Properties config = Program.config(address);
         config.put("acks", "all");
         try (KafkaProducer<byte[], byte[]> producer =
                 new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
