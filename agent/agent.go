@@ -98,7 +98,7 @@ func (a *Agent) terms(ctx context.Context, p *process) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := a.serveTerm(ctx, p)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || errors.Is(err, errOlder) {
 			return err
 		}
 		if stopped := p.follower.Replica(metastore.CatalogJournal).Err(); stopped != nil {

@@ -24,6 +24,8 @@ type CompactionTerm struct {
 	Follower *metastore.Follower
 	// Mine tells whether this agent looks after a shard's history.
 	Mine func(shard int) bool
+	// Level is the cluster's feature level.
+	Level func() int32
 	// Busy tells whether the bytes that wait for their flush say that ingest needs the machine.
 	Busy func() bool
 	// Retention returns what a topic's configs say; ok is false for one that isn't there.
@@ -48,8 +50,9 @@ func (a *Agent) compact(ctx context.Context, t *term) error {
 	defer t.compaction.Store(nil)
 	return a.cfg.Compaction(ctx, CompactionTerm{
 		Bucket: p.bucket, Store: p.store, Writer: t.writer, Follower: p.follower,
-		Mine: func(i int) bool { return p.compacts(i, t.info.Node) },
-		Busy: func() bool { return t.ingest.Buffered() > a.cfg.Ingest.BufferBytesMax/2 },
+		Mine:  func(i int) bool { return p.compacts(i, t.info.Node) },
+		Level: p.level,
+		Busy:  func() bool { return t.ingest.Buffered() > a.cfg.Ingest.BufferBytesMax/2 },
 		Retention: func(number uint64) (r broker.Retention, ok bool) {
 			metastore.View(topics, func(s *catalog.State) {
 				if topic := s.ByNumber(number); topic != nil {

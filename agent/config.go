@@ -68,6 +68,8 @@ type Given struct {
 
 	PeerListener net.Listener // instead of a socket at Config.Peer.Listen
 	DialPeer     func(ctx context.Context, address string) (net.Conn, error)
+
+	Level int32 // of features: as if this were the release that brought it; 0: this release
 }
 
 // localPutsPerSecond is the PUT budget of a bucket whose PUTs cost nothing.

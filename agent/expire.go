@@ -75,6 +75,9 @@ func (t *term) expireShard(ctx context.Context, i int, silence time.Duration) er
 
 // expireEnded forgets which transactions of silent producers ended in a groups journal.
 func (t *term) expireEnded(ctx context.Context, i int, silence time.Duration) error {
+	if t.process.level() < metastore.LevelOf(metastore.EffectEndedForgotten) {
+		return nil
+	}
 	r := t.process.follower.Replica(metastore.GroupsJournal(i))
 	before := t.process.clock.now().Add(-silence).UnixMilli()
 	for r.Err() == nil {

@@ -36,6 +36,7 @@ func (a *Agent) newGroups(p *process, w *metastore.Writer) (*group.Coordinator, 
 		Settled:  func(i int) bool { return p.members.View().Settled(metastore.GroupsJournal(i)) },
 		Changed:  p.members.Changed,
 		Shared:   a.cfg.Folder == "",
+		Level:    p.level,
 
 		ConsumerTimes: broker.ConsumerTimes(p.follower.Replica(metastore.CatalogJournal)),
 	})

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type process struct {
 	httpConfig  wadihttp.Config
 	registry    *prometheus.Registry
 	metrics     *metrics.Metrics
+	reads       int32           // the feature level up to which it reads entries
 	requests    *bucket.Counter // to the bucket, each try
 	bucket      bucket.Bucket
 	store       *metastore.Counting
@@ -64,7 +66,7 @@ const idleBuffersBytes = 64 << 20
 // openProcess opens everything in the order in which a newcomer's mistakes are
 // told best: addresses, folder, bucket, metastore.
 func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*process, error) {
-	p := &process{name: processName(), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
+	p := &process{name: processName(), reads: cmp.Or(cfg.Given.Level, metastore.FeatureLevel), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
 	p.httpConfig.Log = cfg.Log
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error

@@ -42,8 +42,11 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 			return err
 		}
 	}
+	if err := p.checkLevel(); err != nil {
+		return err
+	}
 	info, err := p.store.BeginTerm(ctx, metastore.AgentInfo{
-		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: metastore.FeatureLevel, Peer: p.peerAddress,
+		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: p.reads, Peer: p.peerAddress,
 	}, a.cfg.Lease)
 	if err != nil {
 		return fmt.Errorf("begin a term: %w", err)
@@ -55,6 +58,9 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 			a.cfg.Log.Warn("the term could not be ended; its lease will run out", "term", info.Term, "err", err)
 		}
 	}()
+	if err := p.joinLevel(ctx); err != nil {
+		return err
+	}
 	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	tasks, lifetime := errgroup.WithContext(lifetime)
@@ -78,7 +84,11 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 		end()
 		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), tasks.Wait())
 	}
+	if err := a.raiseLevel(lifetime, t); err != nil {
+		a.cfg.Log.Warn("raising the feature level", "err", err) // tried again
+	}
 	tasks.Go(func() error { return reaper.Run(lifetime) })
+	tasks.Go(func() error { return a.raiseLevels(lifetime, t) })
 	tasks.Go(func() error {
 		cfg := a.cfg.Snapshot
 		cfg.Log, cfg.Turn = a.cfg.Log, p.turn
@@ -138,6 +148,7 @@ func endOthers(ctx context.Context, store metastore.Store) error {
 // newTerm makes the parts of a term.
 func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.TermInfo) (*term, error) {
 	t := &term{process: p, info: info, writer: metastore.NewWriter(info.Term, p.store, p.follower, p.clock.now)}
+	t.writer.Level = p.level
 	cfg := a.cfg.Ingest
 	cfg.Log, cfg.Clock = a.cfg.Log, time.Now
 	if localBucket(a.cfg.Bucket) && cfg.PutsPerSecondMax == ingest.DefaultConfig().PutsPerSecondMax {
@@ -183,6 +194,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Fetch:    p.fetcher,
 		Groups:   t.groups,
 		View:     p.members.View,
+		Level:    p.level,
 		Clock:    time.Now,
 		Log:      a.cfg.Log,
 		Outcome:  p.metrics.Outcome,

@@ -79,6 +79,8 @@ type Deps struct {
 	Refresh func(ctx context.Context, journals ...metastore.JournalID) error
 	// Mine tells whether this agent looks after a shard. Two that believe so do no harm.
 	Mine func(shard int) bool
+	// Level is the cluster's feature level: without swaps nothing is merged; nil: the newest.
+	Level func() int32
 	// Busy tells whether ingest needs the machine now: jobs wait.
 	Busy func() bool
 	Now  func() time.Time // the database's clock
@@ -199,7 +201,7 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	if !c.due(r, now.Sub(w.merged)) {
+	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectSwap) || !c.due(r, now.Sub(w.merged)) {
 		return nil
 	}
 	w.merged = now

@@ -4,7 +4,7 @@ import "fmt"
 
 // EffectKind says what an effect of an entry does. Persisted; never renumber. A
 // fold that meets a kind it does not know stops its journal: a new kind is
-// written only once every live agent can read it.
+// written only once every live agent can read it (LevelOf).
 type EffectKind uint64
 
 // The one table of effect kinds.
@@ -20,7 +20,7 @@ const (
 	EffectTopicConfig     EffectKind = 18
 	EffectPartitionsAdded EffectKind = 19
 	EffectProducerIDs     EffectKind = 20
-	EffectFeatureLevel    EffectKind = 21 // reserved
+	EffectFeatureLevel    EffectKind = 21 // every agent reads entries of this level
 	EffectBrokerConfig    EffectKind = 22 // reserved
 	EffectGroupConfig     EffectKind = 23
 
@@ -76,6 +76,8 @@ func (k EffectKind) String() string {
 		return "partitions-added"
 	case EffectProducerIDs:
 		return "producer-ids"
+	case EffectFeatureLevel:
+		return "feature-level"
 	case EffectGroupConfig:
 		return "group-config"
 	case EffectPartitionsOpened:

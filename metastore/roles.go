@@ -53,7 +53,3 @@ next:
 	}
 	return roles, nil
 }
-
-// FeatureLevel is the newest level of entries that this release reads. An effect of
-// a newer kind is written only once no live agent is below its level.
-const FeatureLevel = 1

@@ -53,7 +53,10 @@ type Writer struct {
 	// Publish is told of each append that has landed, with the versions that its parts
 	// got; it must not block. Set it before the first append; nil: nobody is told.
 	Publish func(parts []AppendPart, versions []Version)
-	mu      struct {
+	// Level is the cluster's feature level: drafts beyond it are refused with ErrLevel. Set
+	// it before the first append; nil: nothing is refused.
+	Level func() int32
+	mu    struct {
 		sync.Mutex
 		numbers map[JournalID]uint64
 		busy    map[JournalID]bool
@@ -103,6 +106,9 @@ func (w *Writer) AppendRows(ctx context.Context, drafts []Draft, rows Rows) (*La
 }
 
 func (w *Writer) append(ctx context.Context, drafts []Draft, rows *Rows) (*Landed, error) {
+	if err := checkLevels(drafts, w.Level); err != nil {
+		return nil, err
+	}
 	journals := make([]JournalID, len(drafts))
 	for i, d := range drafts {
 		journals[i] = d.Journal

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -15,13 +16,33 @@ import (
 // Answers from the table that dispatches. From version 3 on the client's software
 // name and version must have Kafka's form, else INVALID_REQUEST.
 //
-// Finalizes group.version 1: members may use the consumer group protocol.
+// Finalizes the features that the cluster's feature level has: those that all of its
+// agents know. The features epoch is that level, which never falls.
 //
-// What differs from Apache Kafka: no other features are supported or finalized yet, so
-// clients stay on transaction version 1.
+// What differs from Apache Kafka: features follow the agents' releases by themselves, there
+// is no UpdateFeatures. Clients stay on transaction version 1.
 
-// featuresEpoch rises with each change of what is finalized; clients take none that falls.
-const featuresEpoch = 1
+// feature is one that ApiVersions tells of.
+type feature struct {
+	name    string
+	version int16
+	level   int32 // finalized from this feature level of the cluster on
+}
+
+// features are all that this release supports, by name.
+func features() []feature {
+	return []feature{
+		{"group.version", 1, metastore.LevelFirst}, // members may use the consumer group protocol
+	}
+}
+
+// level is the cluster's feature level.
+func (b *Broker) level() int32 {
+	if b.deps.Level == nil {
+		return metastore.FeatureLevel
+	}
+	return b.deps.Level()
+}
 
 // featuresVersionMin is the first version of ApiVersions that speaks of features.
 const featuresVersionMin = 3
@@ -39,9 +60,15 @@ func (b *Broker) handleAPIVersions(_ context.Context, r *wire.Request) wire.Answ
 	}
 	resp.ApiKeys = wire.APIs(b.Routes())
 	if req.Version >= featuresVersionMin {
-		resp.FinalizedFeaturesEpoch = featuresEpoch
-		resp.SupportedFeatures = []kmsg.ApiVersionsResponseSupportedFeature{{Name: "group.version", MaxVersion: 1}}
-		resp.FinalizedFeatures = []kmsg.ApiVersionsResponseFinalizedFeature{{Name: "group.version", MaxVersionLevel: 1, MinVersionLevel: 1}}
+		level := b.level()
+		resp.FinalizedFeaturesEpoch = int64(level)
+		for _, f := range features() {
+			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: f.name, MaxVersion: f.version})
+			if level >= f.level {
+				resp.FinalizedFeatures = append(resp.FinalizedFeatures,
+					kmsg.ApiVersionsResponseFinalizedFeature{Name: f.name, MaxVersionLevel: f.version, MinVersionLevel: f.version})
+			}
+		}
 	}
 	return wire.Answer{Message: resp}
 }

@@ -111,7 +111,9 @@ type Deps struct {
 	Fetch    *fetch.Fetcher
 	Groups   *group.Coordinator
 	// View is the cluster as this agent sees it; nil: it is alone.
-	View  func() *cluster.View
+	View func() *cluster.View
+	// Level is the cluster's feature level; nil: the newest.
+	Level func() int32
 	Clock func() time.Time
 	Log   *slog.Logger
 	// Random makes topic ids; nil: the system's.

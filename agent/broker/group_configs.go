@@ -82,6 +82,10 @@ func (b *Broker) describeGroup(group string, synonyms bool) ([]described, error)
 
 // decideGroupConfigs decides one group's alteration on a state.
 func (b *Broker) decideGroupConfigs(s *catalog.State, w *alteration, d *drafts) {
+	if b.level() < metastore.LevelOf(metastore.EffectGroupConfig) {
+		w.err = refuse(wire.CodeUnsupportedVersion, "Groups have no configs until all agents of the cluster are of the newer release.")
+		return
+	}
 	now := s.GroupConfigs(w.name)
 	next, err := w.bounded(now)
 	if err == nil {

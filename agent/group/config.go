@@ -107,6 +107,8 @@ type Deps struct {
 	// Shared says that other agents may write to the journals: then Confirm reads them. That
 	// no other agent is known at the moment is no reason to think so.
 	Shared bool
+	// Level is the cluster's feature level; nil: the newest.
+	Level func() int32
 	// ConsumerTimes returns the session time-out and the heartbeat interval that the configs of
 	// a group set for its members of the consumer group protocol, 0 where they say nothing; nil:
 	// no group has configs.

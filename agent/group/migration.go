@@ -12,6 +12,8 @@ import (
 // where Kafka refuses it.
 func (c *Coordinator) takeOver(g *group) (*consumerGroup, error) {
 	switch {
+	case c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectConsumerMixed):
+		return nil, fmt.Errorf("%w: it is a classic group, and stays one until all agents are of the newer release", ErrNotFound)
 	case !c.cfg.Upgrades:
 		return nil, fmt.Errorf("%w: it is a classic group, and online upgrade is disabled", ErrNotFound)
 	case g.protocolType != consumerType:

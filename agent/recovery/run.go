@@ -29,7 +29,7 @@ func Plan(ctx context.Context, store Store, b Bucket) ([]Loss, error) {
 // Run recovers every journal that is marked, and returns what it did. After an
 // error those that were not done are still marked: run it again.
 func Run(ctx context.Context, store Store, b Bucket) (losses []Loss, err error) {
-	info, err := store.BeginTerm(ctx, metastore.AgentInfo{Process: "metastore recover"}, lease)
+	info, err := store.BeginTerm(ctx, metastore.AgentInfo{Process: "metastore recover", Level: metastore.FeatureLevel}, lease)
 	if err != nil {
 		return nil, fmt.Errorf("begin a term: %w", err)
 	}
@@ -63,6 +63,9 @@ func recoverAll(ctx context.Context, store Store, b Bucket, term *metastore.Term
 	if err != nil || len(lost) == 0 {
 		return nil, err
 	}
+	if err := checkLevels(ctx, store); err != nil {
+		return nil, err
+	}
 	all, err := readTerms(ctx, b, lost)
 	if err != nil {
 		return nil, err
@@ -87,6 +90,20 @@ func recoverAll(ctx context.Context, store Store, b Bucket, term *metastore.Term
 		}
 	}
 	return losses, nil
+}
+
+// checkLevels refuses a recovery while an agent lives that could not read its jumps.
+func checkLevels(ctx context.Context, store Store) error {
+	infos, err := store.Terms(ctx)
+	if err != nil {
+		return fmt.Errorf("list the terms: %w", err)
+	}
+	for _, info := range infos {
+		if !info.Ended && info.LeaseLeft > 0 && info.Agent.Level < metastore.LevelOf(metastore.EffectJump) {
+			return fmt.Errorf("the agent of node %d is of an older release, which can't read what a recovery writes: stop it first", info.Node)
+		}
+	}
+	return nil
 }
 
 // work is the recovery of one journal. Without a term it goes on in memory only.

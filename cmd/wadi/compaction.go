@@ -26,6 +26,7 @@ func compact(bytesPerSecond int64) agent.Compaction {
 			Replica: func(i int) *metastore.Replica { return t.Follower.Replica(metastore.ShardJournal(i)) },
 			Refresh: t.Follower.Refresh,
 			Mine:    t.Mine,
+			Level:   t.Level,
 			Busy:    t.Busy,
 			Now:     t.Now,
 		})

@@ -23,6 +23,8 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 		text = fmt.Sprintf("topic-config number=%d configs={%s}", d.Uvarint(), describeConfigs(decodeConfigs(d)))
 	case metastore.EffectPartitionsAdded:
 		text = fmt.Sprintf("partitions-added number=%d partitions=%d", d.Uvarint(), decodeCount(d))
+	case metastore.EffectFeatureLevel:
+		text = fmt.Sprintf("feature-level level=%d", decodeLevel(d))
 	case metastore.EffectGroupConfig:
 		text = fmt.Sprintf("group-config id=%q configs={%s}", d.String(), describeConfigs(decodeConfigs(d)))
 	case metastore.EffectProducerIDs:
@@ -53,6 +55,9 @@ func describeConfigs(configs map[string]string) string {
 func (s *State) Dump(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "next topic %d, next producer %d\n", s.nextTopic, s.nextProducer)
+	if s.level > metastore.LevelFirst {
+		fmt.Fprintf(&b, "feature level %d\n", s.level)
+	}
 	for _, t := range s.numbered() {
 		b.WriteString("topic " + describeTopic(t) + "\n")
 	}

@@ -1,5 +1,5 @@
 // Package catalog is the state machine of the catalog's journal: topics, their
-// configs, those of groups, and the numbers given to topics and producers.
+// configs, those of groups, the numbers given to topics and producers, and the cluster's feature level.
 //
 // It does: fold the creation, change and deletion of topics and the assignment of
 // producer ids, and answer from that state.
@@ -20,5 +20,5 @@
 // fit; the state is then undefined and the journal stops. Restore returns an error and leaves
 // the state as it was.
 //
-// Start reading at State, then topic.go and group_config.go.
+// Start reading at State, then topic.go, group_config.go and level.go.
 package catalog

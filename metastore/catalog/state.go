@@ -18,6 +18,7 @@ type State struct {
 	nextProducer int64
 	byNumber     map[uint64]*Topic
 	groups       map[string][]config // of those that have some; by name
+	level        int32               // of features
 
 	// Derived.
 	byName     map[string]*Topic
@@ -31,7 +32,7 @@ var _ metastore.Machine = (*State)(nil)
 // New returns the state before the first entry. Topic numbers and producer ids begin with 1.
 func New() *State {
 	return &State{
-		nextTopic: 1, nextProducer: 1,
+		nextTopic: 1, nextProducer: 1, level: metastore.LevelFirst,
 		byNumber: map[uint64]*Topic{}, byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}, groups: map[string][]config{},
 	}
 }
@@ -48,6 +49,8 @@ func (s *State) Apply(_ metastore.At, kind metastore.EffectKind, body []byte, wa
 		return nil, s.applyConfig(d)
 	case metastore.EffectPartitionsAdded:
 		return nil, s.applyPartitions(d)
+	case metastore.EffectFeatureLevel:
+		return nil, s.applyLevel(d)
 	case metastore.EffectGroupConfig:
 		return nil, s.applyGroupConfig(d)
 	case metastore.EffectProducerIDs:
@@ -121,6 +124,10 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		before = t.Number
 		dst = appendTopic(dst, t)
 	}
+	if s.level > metastore.LevelFirst {
+		dst = binary.AppendUvarint(dst, uint64(metastore.EffectFeatureLevel))
+		dst = binary.AppendUvarint(dst, uint64(s.level))
+	}
 	if len(s.groups) > 0 {
 		dst = s.appendGroups(binary.AppendUvarint(dst, uint64(metastore.EffectGroupConfig)))
 	}
@@ -169,7 +176,7 @@ func (s *State) Restore(snapshot []byte) error {
 		return err
 	}
 	s.nextTopic, s.nextProducer, s.partitions = n.nextTopic, n.nextProducer, n.partitions
-	s.byNumber, s.byName, s.byID, s.groups = n.byNumber, n.byName, n.byID, n.groups
+	s.byNumber, s.byName, s.byID, s.groups, s.level = n.byNumber, n.byName, n.byID, n.groups, n.level
 	s.byNames.Store(nil)
 	return nil
 }
@@ -184,6 +191,8 @@ func (s *State) decodeSections(d *metastore.Decoder) error {
 		}
 		before = kind
 		switch metastore.EffectKind(kind) {
+		case metastore.EffectFeatureLevel:
+			s.level = decodeLevel(d)
 		case metastore.EffectGroupConfig:
 			s.decodeGroups(d)
 		default:

@@ -86,9 +86,15 @@ func goldenGroupEntries() [][]byte {
 	}
 }
 
+// goldenLevelEntries follow on goldenGroupEntries.
+func goldenLevelEntries() [][]byte {
+	return [][]byte{entry(9, AppendFeatureLevel(nil, 2)), entry(10, AppendFeatureLevel(nil, 2), AppendGroupConfig(nil, "readers", nil))}
+}
+
 func TestGolden(t *testing.T) {
 	requireGolden(t, "entries.txt", "snapshot.txt", goldenEntries())
 	requireGolden(t, "groups-entries.txt", "groups-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries()))
+	requireGolden(t, "level-entries.txt", "level-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()))
 }
 
 func requireGolden(t *testing.T, entries, snapshot string, all [][]byte) {
@@ -350,7 +356,7 @@ func bytesAllocated(f func()) uint64 {
 func FuzzApply(f *testing.F) {
 	base := New()
 	fold := metastore.NewFold(base)
-	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries()) {
+	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()) {
 		_, effects, err := metastore.ParseEntry(e)
 		for err == nil {
 			var kind metastore.EffectKind
@@ -396,7 +402,7 @@ func FuzzApply(f *testing.F) {
 func FuzzRestore(f *testing.F) {
 	s := New()
 	fold := metastore.NewFold(s)
-	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries()) {
+	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()) {
 		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
 			f.Fatal(err)
 		}
