@@ -49,7 +49,7 @@ func newWorld(t *testing.T, agents int) *world {
 	cluster.Shards = 2
 	w := &world{t: t, store: memory.New(time.Now, cluster), bucket: b}
 	for range agents {
-		info, err := w.store.BeginTerm(t.Context(), metastore.AgentInfo{}, time.Hour)
+		info, err := w.store.BeginTerm(t.Context(), metastore.AgentInfo{Level: metastore.FeatureLevel}, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +313,7 @@ func TestCheck_SnapshotAndTermTell(t *testing.T) {
 	if err != nil || len(lost) != 1 || lost[0].Journal != metastore.GroupsJournal(3) || lost[0].Seen != 9 || lost[0].Head != 0 {
 		t.Fatalf("%+v, %v", lost, err)
 	}
-	if info, err := w.store.BeginTerm(t.Context(), metastore.AgentInfo{}, time.Hour); err != nil || info.Term != 41 {
+	if info, err := w.store.BeginTerm(t.Context(), metastore.AgentInfo{Level: metastore.FeatureLevel}, time.Hour); err != nil || info.Term != 41 {
 		t.Fatalf("%+v, %v", info, err)
 	}
 	if losses, err := recovery.Run(t.Context(), w.store, w.bucket); err != nil || len(losses) != 1 || losses[0].Newest != 9 {
@@ -321,5 +321,32 @@ func TestCheck_SnapshotAndTermTell(t *testing.T) {
 	}
 	if lost, err := recovery.Check(t.Context(), w.store, recovery.Witness(w.bucket, w.store)); err != nil || len(lost) > 0 {
 		t.Fatalf("marked again: %+v, %v", lost, err)
+	}
+}
+
+// TestRun_BesideAnOlderAgent: it could not read the jumps. What would be done is told all the same.
+func TestRun_BesideAnOlderAgent(t *testing.T) {
+	w := newWorld(t, 1)
+	if err := w.bucket.Put(t.Context(), metastore.SnapshotKey(metastore.GroupsJournal(3), 9), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := recovery.Check(t.Context(), w.store, recovery.Witness(w.bucket, w.store)); err != nil || len(lost) != 1 {
+		t.Fatalf("%+v, %v", lost, err)
+	}
+	older, err := w.store.BeginTerm(t.Context(), metastore.AgentInfo{Level: metastore.LevelFirst}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := recovery.Plan(t.Context(), w.store, w.bucket); err != nil {
+		t.Error(err)
+	}
+	if _, err := recovery.Run(t.Context(), w.store, w.bucket); err == nil {
+		t.Error("it recovers beside an agent of an older release")
+	}
+	if _, err := w.store.EndTerm(t.Context(), older.Term, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := recovery.Run(t.Context(), w.store, w.bucket); err != nil {
+		t.Error(err)
 	}
 }

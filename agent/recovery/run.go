@@ -63,8 +63,10 @@ func recoverAll(ctx context.Context, store Store, b Bucket, term *metastore.Term
 	if err != nil || len(lost) == 0 {
 		return nil, err
 	}
-	if err := checkLevels(ctx, store); err != nil {
-		return nil, err
+	if term != nil {
+		if err := checkLevels(ctx, store); err != nil {
+			return nil, err
+		}
 	}
 	all, err := readTerms(ctx, b, lost)
 	if err != nil {
