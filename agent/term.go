@@ -14,6 +14,7 @@ import (
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/agent/metrics"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
 )
@@ -26,7 +27,8 @@ type term struct {
 	writer     *metastore.Writer
 	ingest     *ingest.Ingest
 	groups     *group.Coordinator
-	mesh       *follow.Mesh // nil: no streams between agents
+	ids        *transaction.Coordinator // of transactional ids
+	mesh       *follow.Mesh             // nil: no streams between agents
 	server     *wire.Server
 	compaction atomic.Pointer[func() metrics.Compaction] // nil while none runs
 }
@@ -98,6 +100,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 	tasks.Go(func() error { return a.compact(lifetime, t) })
 	// After the reaper: what a term before this one could still append has landed.
 	tasks.Go(func() error { return t.groups.Run(lifetime) })
+	tasks.Go(func() error { return t.ids.Run(lifetime) })
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	tasks.Go(func() error {
@@ -173,6 +176,9 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 	if t.groups, err = a.newGroups(p, t.writer); err != nil {
 		return nil, err
 	}
+	if t.ids, err = a.newTransactions(p, t.writer); err != nil {
+		return nil, err
+	}
 	b, err := broker.New(broker.Config{
 		ClusterID:       p.store.Cluster().ID,
 		NodeID:          info.Node,
@@ -193,12 +199,15 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Ingest:   t.ingest,
 		Fetch:    p.fetcher,
 		Groups:   t.groups,
-		View:     p.members.View,
-		Level:    p.level,
-		Clock:    time.Now,
-		Log:      a.cfg.Log,
-		Outcome:  p.metrics.Outcome,
-		Term:     lifetime,
+
+		Transactions: t.ids,
+
+		View:    p.members.View,
+		Level:   p.level,
+		Clock:   time.Now,
+		Log:     a.cfg.Log,
+		Outcome: p.metrics.Outcome,
+		Term:    lifetime,
 	})
 	if err != nil {
 		return nil, err

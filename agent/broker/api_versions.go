@@ -20,7 +20,7 @@ import (
 // agents know. The features epoch is that level, which never falls.
 //
 // What differs from Apache Kafka: features follow the agents' releases by themselves, there
-// is no UpdateFeatures. Clients stay on transaction version 1.
+// is no UpdateFeatures.
 
 // feature is one that ApiVersions tells of.
 type feature struct {
@@ -33,6 +33,8 @@ type feature struct {
 func features() []feature {
 	return []feature{
 		{"group.version", 1, metastore.LevelFirst}, // members may use the consumer group protocol
+		// Each end of a transaction raises its producer's epoch (KIP-890).
+		{"transaction.version", 2, metastore.LevelTransactions},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire/batch"
@@ -110,6 +111,8 @@ type Deps struct {
 	Ingest   Producer
 	Fetch    *fetch.Fetcher
 	Groups   *group.Coordinator
+	// Transactions coordinates transactional ids, and adds to transactions.
+	Transactions *transaction.Coordinator
 	// View is the cluster as this agent sees it; nil: it is alone.
 	View func() *cluster.View
 	// Level is the cluster's feature level; nil: the newest.

@@ -8,6 +8,7 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
 	"github.com/wadi-io/wadi/wire/batch"
@@ -74,6 +75,19 @@ var codes = []struct {
 	{group.ErrNotCoordinator, wire.CodeNotCoordinator},
 	{group.ErrNotAvailable, wire.CodeCoordinatorNotAvailable},
 	{group.ErrTooLarge, wire.CodeUnknownServerError},
+
+	{group.ErrTransactionEnded, wire.CodeInvalidTxnState},
+
+	{transaction.ErrUnknownID, wire.CodeInvalidProducerIDMapping},
+	{transaction.ErrFenced, wire.CodeProducerFenced},
+	{transaction.ErrConcurrent, wire.CodeConcurrentTransactions},
+	{transaction.ErrInvalidState, wire.CodeInvalidTxnState},
+	{transaction.ErrNotAdded, wire.CodeTransactionAbortable},
+	{transaction.ErrTooLarge, wire.CodeInvalidTxnState},
+	{transaction.ErrInvalidTimeout, wire.CodeInvalidTransactionTimeout},
+	{transaction.ErrNotFound, wire.CodeTransactionalIDNotFound},
+	{transaction.ErrNotCoordinator, wire.CodeNotCoordinator},
+	{transaction.ErrNotAvailable, wire.CodeCoordinatorNotAvailable},
 
 	{ingest.ErrTransactionEnded, wire.CodeInvalidTxnState},
 	{ingest.ErrTransactionOpen, wire.CodeInvalidTxnState},

@@ -8,6 +8,7 @@ import (
 	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/group"
+	"github.com/wadi-io/wadi/metastore/transaction"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -17,7 +18,7 @@ import (
 // journal that it lies in; another one answers what is for a coordinator NOT_COORDINATOR.
 //
 // What differs from Apache Kafka: a group's coordinator is there at once, since no topic
-// of offsets must be created first. Transactions are not served yet. Share coordinators (type 2) get INVALID_REQUEST, as from a
+// of offsets must be created first. Share coordinators (type 2) get INVALID_REQUEST, as from a
 // broker without share groups.
 
 // The types of coordinators.
@@ -46,7 +47,7 @@ func (b *Broker) handleFindCoordinator(_ context.Context, r *wire.Request) wire.
 		case coordinatorGroup:
 			coordinate(c, view.Coordinator(metastore.GroupsJournal(group.Journal(key, b.cfg.Groups))))
 		case coordinatorTransaction:
-			coordinate(c, view.Coordinator(metastore.TransactionsJournal(group.Journal(key, b.cfg.Transactions))))
+			coordinate(c, view.Coordinator(metastore.TransactionsJournal(transaction.Journal(key, b.cfg.Transactions))))
 		default:
 			c.NodeID, c.Host, c.Port = -1, "", -1
 			c.ErrorCode = wire.CodeInvalidRequest

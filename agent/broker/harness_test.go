@@ -21,11 +21,13 @@ import (
 	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	stored "github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/metastore/memory"
 	"github.com/wadi-io/wadi/metastore/shard"
+	ids "github.com/wadi-io/wadi/metastore/transaction"
 	"github.com/wadi-io/wadi/wire"
 	"github.com/wadi-io/wadi/wire/batch"
 	"github.com/wadi-io/wadi/wire/segment"
@@ -98,6 +100,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 		follower.Follow(metastore.ShardJournal(i), shard.New())
 	}
 	follower.Follow(metastore.GroupsJournal(0), stored.New())
+	follower.Follow(metastore.TransactionsJournal(0), ids.New())
 	check(follower.Load(ctx))
 	tasks.Go(func() error { return follower.Run(ctx) })
 
@@ -132,6 +135,9 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 		ConsumerTimes: ConsumerTimes(follower.Replica(metastore.CatalogJournal))})
 	check(err)
 	tasks.Go(func() error { return groups.Run(ctx) })
+	coordinator, err := transaction.New(transaction.DefaultConfig(store.Cluster()), transaction.Deps{Writer: writer, Follower: follower, Clock: time.Now, Log: log})
+	check(err)
+	tasks.Go(func() error { return coordinator.Run(ctx) })
 	limits := DefaultLimits()
 	if o.limits != nil {
 		o.limits(&limits)
@@ -148,7 +154,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 	broker, err := New(Config{
 		ClusterID: testCluster, NodeID: term.Node, Host: "127.0.0.1", Port: int32(listener.Addr().(*net.TCPAddr).Port),
 		Rack: o.rack, Shards: testShards, Settings: settings, Limits: limits, TrustCompressed: o.trustCompressed,
-	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Groups: groups, Clock: o.clock, Log: log, Term: ctx, View: o.view})
+	}, Deps{Catalog: follower.Replica(metastore.CatalogJournal), Follower: follower, Writer: writer, Ingest: producer, Groups: groups, Transactions: coordinator, Clock: o.clock, Log: log, Term: ctx, View: o.view})
 	check(err)
 	server, err := wire.NewServer(wire.ServerConfig{Limits: wire.DefaultLimits(), Log: log, PoisonFrames: true}, broker.Routes())
 	check(err)

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
 )
 
-// InitProducerId, versions 0–5, without transactions.
+// InitProducerId, versions 0–5.
 //
 // Answers a producer id that nobody else has ever had, with epoch 0. As in Kafka, a
 // producer without a transactional id gets a new id whatever id and epoch it names:
@@ -21,8 +23,13 @@ import (
 // come from blocks that a strict append to the catalog reserves; the rest of a
 // block is lost with the term.
 //
-// What differs from Apache Kafka: a transactional id is refused with
-// UNSUPPORTED_VERSION, since there are no transactions yet.
+// A transactional id gets its producer id and the next epoch, which fences whoever had it. A transaction
+// that is ongoing is aborted, and the answer is CONCURRENT_TRANSACTIONS: the client tries again.
+//
+// No differences from Apache Kafka.
+
+// initFencedVersionMin is the first version that knows PRODUCER_FENCED.
+const initFencedVersionMin = 4
 
 // producerIDsBlock is how many ids one append reserves, as in Apache Kafka.
 const producerIDsBlock = 1000
@@ -56,30 +63,43 @@ func (b *Broker) handleInitProducerID(ctx context.Context, r *wire.Request) wire
 	req := r.Message.(*kmsg.InitProducerIDRequest)
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
-	id, err := b.initProducerID(ctx, req)
+	id, epoch, err := b.initProducerID(ctx, req)
 	if err != nil {
-		resp.ErrorCode = codeOf(err)
+		resp.ErrorCode = fencedCode(err, req.Version >= initFencedVersionMin)
 	} else {
-		resp.ProducerID, resp.ProducerEpoch = id, 0
+		resp.ProducerID, resp.ProducerEpoch = id, epoch
 	}
 	return wire.Answer{Message: resp}
 }
 
-func (b *Broker) initProducerID(ctx context.Context, req *kmsg.InitProducerIDRequest) (int64, error) {
+// fencedCode is an error's code for a client that knows PRODUCER_FENCED, or doesn't.
+func fencedCode(err error, known bool) int16 {
+	code := codeOf(err)
+	if code == wire.CodeProducerFenced && !known {
+		return wire.CodeInvalidProducerEpoch
+	}
+	return code
+}
+
+func (b *Broker) initProducerID(ctx context.Context, req *kmsg.InitProducerIDRequest) (id int64, epoch int16, err error) {
 	switch {
 	case req.TransactionalID != nil && *req.TransactionalID == "":
-		return 0, refuse(wire.CodeInvalidRequest, "the transactional id is empty")
-	case req.TransactionalID != nil:
-		return 0, refuse(wire.CodeUnsupportedVersion, "transactions are not served yet")
+		return 0, 0, refuse(wire.CodeInvalidRequest, "the transactional id is empty")
 	case (req.ProducerID == -1) != (req.ProducerEpoch == -1):
-		return 0, refuse(wire.CodeInvalidRequest, "producer id %d with epoch %d", req.ProducerID, req.ProducerEpoch)
+		return 0, 0, refuse(wire.CodeInvalidRequest, "producer id %d with epoch %d", req.ProducerID, req.ProducerEpoch)
+	case req.TransactionalID != nil:
+		a, err := b.deps.Transactions.Init(ctx, transaction.Init{
+			ID: *req.TransactionalID, Timeout: time.Duration(req.TransactionTimeoutMillis) * time.Millisecond,
+			ProducerID: req.ProducerID, Epoch: req.ProducerEpoch, NewID: b.nextProducerID,
+		})
+		return a.ProducerID, a.Epoch, err
 	}
-	id, err := b.nextProducerID(ctx)
+	id, err = b.nextProducerID(ctx)
 	if err != nil {
 		b.deps.Log.Warn("reserving producer ids", "err", err)
-		return 0, refuse(wire.CodeCoordinatorLoadInProgress, "%v", err) // as in Kafka: clients try again
+		return 0, 0, refuse(wire.CodeCoordinatorLoadInProgress, "%v", err) // as in Kafka: clients try again
 	}
-	return id, nil
+	return id, 0, nil
 }
 
 func (b *Broker) nextProducerID(ctx context.Context) (int64, error) {

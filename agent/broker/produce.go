@@ -37,7 +37,8 @@ import (
 //   - Stricter: bytes behind the batch, unknown attribute bits, the log-append-time bit, a
 //     producer id without an epoch and negative timestamps other than −1 are refused.
 //   - A partition that comes twice in a request is appended to twice, in order.
-//   - Transactional batches get INVALID_TXN_STATE: there are no transactions yet.
+//   - Transactional batches: produce_transaction.go. Where Kafka answers CONCURRENT_TRANSACTIONS or
+//     NOT_ENOUGH_REPLICAS, the request waits, and after enterWaitMax the connection closes.
 //   - Sequences are judged by GUARDS 6 and 7: an unknown producer begins with 0.
 
 // refreshWaitMax bounds the wait for the catalog before a topic is called unknown.
@@ -75,7 +76,8 @@ func (b *Broker) startProduce(ctx context.Context, r *wire.Request) func(ctx con
 	p := &produce{b: b, req: r.Message.(*kmsg.ProduceRequest)}
 	p.resp = &kmsg.ProduceResponse{Version: p.req.Version}
 	p.check(ctx)
-	if len(p.batches) > 0 {
+	p.enter(ctx)
+	if p.closeErr == nil && len(p.batches) > 0 {
 		p.sub, p.closeErr = b.deps.Ingest.Append(ctx, p.batches, r.Conn.Done())
 	}
 	return p.wait
@@ -128,8 +130,6 @@ func (p *produce) checkWhole() error {
 	switch {
 	case p.req.Version < produceVersionMin:
 		return refuse(wire.CodeUnsupportedForMessageFormat, "Produce requests before version %d carry formats of records that are not stored.", produceVersionMin)
-	case p.req.TransactionID != nil:
-		return refuse(wire.CodeInvalidTxnState, "Transactions are not served yet.")
 	case p.req.Acks < -1 || p.req.Acks > 1:
 		return refuse(wire.CodeInvalidRequiredAcks, "acks is %d; it can be -1, 0 or 1", p.req.Acks)
 	}
@@ -246,9 +246,6 @@ func checkBatch(b []byte, c *produceConfig) (batch.Header, error) {
 	if h, err = batch.Check(b); err != nil {
 		return h, err
 	}
-	if h.Transactional() {
-		return h, refuse(wire.CodeInvalidTxnState, "Transactions are not served yet.")
-	}
 	return h, nil
 }
 
@@ -336,6 +333,9 @@ func (p *produce) results(ctx context.Context) error {
 		answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = r.BaseOffset, r.LogAppendTime, r.LogStart
 		if r.Err != nil {
 			p.refuse(answer, r.Err)
+		}
+		if errors.Is(r.Err, ingest.ErrTransactionEnded) {
+			answer.ErrorCode = p.endedCode(ctx, &p.batches[i])
 		}
 	}
 	return nil

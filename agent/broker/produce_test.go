@@ -94,7 +94,7 @@ func TestProduce_Refusals(t *testing.T) {
 		{"a base offset", "plain", 9, offset, wire.CodeInvalidRecord},
 		{"a control batch", "plain", 9, batch.Append(nil, control, []batch.Record{{Timestamp: now.UnixMilli()}}), wire.CodeInvalidRecord},
 		{"a producer without sequence", "plain", 9, batch.Append(nil, withProducer, []batch.Record{{Timestamp: now.UnixMilli()}}), wire.CodeInvalidRecord},
-		{"transactional", "plain", 9, batch.Append(nil, transactional, []batch.Record{{Timestamp: now.UnixMilli()}}), wire.CodeInvalidTxnState},
+		{"transactional", "plain", 9, batch.Append(nil, transactional, []batch.Record{{Timestamp: now.UnixMilli()}}), wire.CodeTransactionalIDAuthorizationFailed},
 		{"append time set by the client", "plain", 9, batch.Append(nil, appendTime, []batch.Record{{Timestamp: now.UnixMilli()}}), wire.CodeInvalidTimestamp},
 		{"zstd before version 7", "plain", 6, zstd, wire.CodeUnsupportedCompressionType},
 		{"too large", "small", 9, records(plain(), strings.Repeat("x", 100)), wire.CodeMessageTooLarge},

@@ -18,8 +18,9 @@ func TestAPIVersions_AreTheDispatchTable(t *testing.T) {
 		if resp.ErrorCode != 0 || len(resp.ApiKeys) != len(a.broker.Routes()) {
 			t.Fatalf("version %d: code %d, %d keys", version, resp.ErrorCode, len(resp.ApiKeys))
 		}
-		features := len(resp.SupportedFeatures) == 1 && len(resp.FinalizedFeatures) == 1 && resp.FinalizedFeaturesEpoch >= 0
-		if speaks := version >= featuresVersionMin; features != speaks || speaks && (resp.FinalizedFeatures[0].Name != "group.version" || resp.FinalizedFeatures[0].MaxVersionLevel != 1) {
+		features := len(resp.SupportedFeatures) == 2 && len(resp.FinalizedFeatures) == 2 && resp.FinalizedFeaturesEpoch >= 0
+		if speaks := version >= featuresVersionMin; features != speaks || speaks && (resp.FinalizedFeatures[0].Name != "group.version" || resp.FinalizedFeatures[0].MaxVersionLevel != 1 ||
+			resp.FinalizedFeatures[1].Name != "transaction.version" || resp.FinalizedFeatures[1].MaxVersionLevel != 2) {
 			t.Errorf("version %d: features %+v", version, resp.FinalizedFeatures)
 		}
 		for _, r := range a.broker.Routes() {
@@ -284,7 +285,8 @@ func TestInitProducerID_Refusals(t *testing.T) {
 		code int16
 	}{
 		{"empty transactional id", kmsg.InitProducerIDRequest{TransactionalID: &empty, ProducerID: -1, ProducerEpoch: -1}, wire.CodeInvalidRequest},
-		{"transactional", kmsg.InitProducerIDRequest{TransactionalID: &id, ProducerID: -1, ProducerEpoch: -1}, wire.CodeUnsupportedVersion},
+		{"no time-out", kmsg.InitProducerIDRequest{TransactionalID: &id, ProducerID: -1, ProducerEpoch: -1}, wire.CodeInvalidTransactionTimeout},
+		{"too long a time-out", kmsg.InitProducerIDRequest{TransactionalID: &id, TransactionTimeoutMillis: 900_001, ProducerID: -1, ProducerEpoch: -1}, wire.CodeInvalidTransactionTimeout},
 		{"an id without epoch", kmsg.InitProducerIDRequest{ProducerID: 5, ProducerEpoch: -1}, wire.CodeInvalidRequest},
 		{"an epoch without id", kmsg.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: 5}, wire.CodeInvalidRequest},
 		{"an exhausted epoch", kmsg.InitProducerIDRequest{ProducerID: 5, ProducerEpoch: math.MaxInt16}, 0},

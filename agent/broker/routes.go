@@ -25,6 +25,11 @@ const (
 	keyDeleteRecords        = 21
 	keyInitProducerID       = 22
 	keyOffsetForLeaderEpoch = 23
+	keyAddPartitionsToTxn   = 24
+	keyAddOffsetsToTxn      = 25
+	keyEndTxn               = 26
+	keyWriteTxnMarkers      = 27
+	keyTxnOffsetCommit      = 28
 	keyDescribeConfigs      = 32
 	keyAlterConfigs         = 33
 	keyDescribeLogDirs      = 35
@@ -35,6 +40,8 @@ const (
 	keyOffsetDelete         = 47
 	keyDescribeCluster      = 60
 	keyDescribeProducers    = 61
+	keyDescribeTransactions = 65
+	keyListTransactions     = 66
 	keyConsumerHeartbeat    = 68
 	keyConsumerDescribe     = 69
 	keyListConfigResources  = 74
@@ -70,6 +77,14 @@ func (b *Broker) Routes() []wire.Route {
 		{Key: keyConsumerHeartbeat, Min: 0, Max: 1, Handle: b.handleConsumerGroupHeartbeat},
 		{Key: keyConsumerDescribe, Min: 0, Max: 1, Handle: b.handleConsumerGroupDescribe},
 		{Key: keyOffsetDelete, Min: 0, Max: 0, Handle: b.handleOffsetDelete},
+
+		{Key: keyAddPartitionsToTxn, Min: 0, Max: 5, Handle: b.handleAddPartitionsToTxn},
+		{Key: keyAddOffsetsToTxn, Min: 0, Max: 4, Handle: b.handleAddOffsetsToTxn},
+		{Key: keyEndTxn, Min: 0, Max: 5, Handle: b.handleEndTxn},
+		{Key: keyTxnOffsetCommit, Min: 0, Max: 5, Handle: b.handleTxnOffsetCommit},
+		{Key: keyDescribeTransactions, Min: 0, Max: 0, Handle: b.handleDescribeTransactions},
+		{Key: keyListTransactions, Min: 0, Max: 2, Handle: b.handleListTransactions},
+		{Key: keyWriteTxnMarkers, Min: 1, Max: 2, Handle: b.handleWriteTxnMarkers},
 
 		{Key: keyDeleteRecords, Min: 0, Max: 2, Handle: b.handleDeleteRecords},
 		{Key: keyAlterConfigs, Min: 0, Max: 2, Handle: b.handleAlterConfigs},

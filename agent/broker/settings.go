@@ -53,7 +53,7 @@ var withoutEffect = map[effect]string{
 	noTiers:        "Without effect: all of the log lies in a bucket, so there is no second tier.",
 	noGroups:       "Without effect: groups lie in journals of the metastore, not in a topic.",
 	noShare:        "Without effect: share groups and streams groups are not served.",
-	noTransactions: "Without effect so far: transactions are not served yet.",
+	noTransactions: "Without effect: transactional ids lie in journals of the metastore, not in a topic, and each produce is verified.",
 	noSecurity:     "Without effect so far: listeners are plain text and without authentication.",
 	noQuotas:       "Without effect so far: quotas are not enforced yet.",
 	noPlugins:      "Without effect: plug-ins of the Java broker can't be loaded.",
