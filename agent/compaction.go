@@ -35,6 +35,8 @@ type CompactionTerm struct {
 	Now       func() time.Time // the database's clock
 	StaleMax  time.Duration    // the longest staleness of a replica that answers readers
 	CheckEach time.Duration    // log.retention.check.interval.ms
+	CleanEach time.Duration    // log.cleaner.backoff.ms
+	KeyBytes  int64            // log.cleaner.dedupe.buffer.size: memory for the keys of one pass of key compaction
 	Log       *slog.Logger
 	// Watch takes what the metrics are read from.
 	Watch func(counts func() metrics.Compaction)
@@ -57,6 +59,7 @@ func (a *Agent) compact(ctx context.Context, t *term) error {
 			metastore.View(topics, func(s *catalog.State) {
 				if topic := s.ByNumber(number); topic != nil {
 					r, ok = a.settings.Retention(topic), true
+					r.Compact = r.Compact && a.settings.Bool("log.cleaner.enable")
 				}
 			})
 			return r, ok
@@ -70,6 +73,8 @@ func (a *Agent) compact(ctx context.Context, t *term) error {
 		Now:       p.clock.now,
 		StaleMax:  a.cfg.StaleMax,
 		CheckEach: time.Duration(a.settings.Int64("log.retention.check.interval.ms")) * time.Millisecond,
+		CleanEach: time.Duration(a.settings.Int64("log.cleaner.backoff.ms")) * time.Millisecond,
+		KeyBytes:  a.settings.Int64("log.cleaner.dedupe.buffer.size"),
 		Log:       a.cfg.Log,
 		Watch:     func(counts func() metrics.Compaction) { t.compaction.Store(&counts) },
 	})

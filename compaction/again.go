@@ -81,7 +81,7 @@ func (c *Compactor) eachSmall(ctx context.Context, i int, f func([]metastore.Ext
 func (c *Compactor) workAgain(rows []metastore.ExtentRow) (*work, error) {
 	id := shard.PartitionID{Topic: rows[0].Topic, Index: rows[0].Partition}
 	w := &work{id: id, from: rows[0].Base}
-	open := false
+	open, compacted := false, true
 	metastore.View(c.deps.Replica(rows[0].Shard), func(s *shard.State) {
 		w.topic, _ = s.TopicID(id.Topic)
 		_, open = s.Merged(id)
@@ -114,6 +114,10 @@ func (c *Compactor) workAgain(rows []metastore.ExtentRow) (*work, error) {
 		w.removed = append(w.removed, row.Key())
 		w.was += row.Length
 		w.to = row.End
+		compacted = compacted && x.Compacted
+	}
+	if compacted {
+		w.compactedTo = w.to
 	}
 	return w, nil
 }
@@ -124,9 +128,18 @@ func (c *Compactor) rewrite(ctx context.Context, i int, works []*work) error {
 	if err != nil || len(works) == 0 {
 		return err
 	}
+	stood, err := c.exchange(ctx, i, works)
+	if stood != nil {
+		c.Stats.Remerges.Add(1)
+	}
+	return err
+}
+
+// exchange writes the works' batches and swaps their rows for the output's; see swap.
+func (c *Compactor) exchange(ctx context.Context, i int, works []*work) ([]bool, error) {
 	out, err := c.write(ctx, i, works)
 	if err != nil {
-		return c.tooLarge(works, err)
+		return nil, c.tooLarge(works, err)
 	}
 	bytes := lengths(out)
 	var effects []byte
@@ -135,9 +148,5 @@ func (c *Compactor) rewrite(ctx context.Context, i int, works []*work) error {
 		effects = shard.AppendSwap(effects, shard.Swap{Partition: w.id, Rewrite: true, Bytes: bytes[w.id] - w.was})
 		removed = append(removed, w.removed...)
 	}
-	stood, err := c.swap(ctx, i, effects, out, removed)
-	if stood != nil {
-		c.Stats.Remerges.Add(1)
-	}
-	return err
+	return c.swap(ctx, i, effects, out, removed)
 }

@@ -57,6 +57,12 @@ type Policy struct {
 	Delete         bool          // retention applies
 	Retention      time.Duration // by age; negative: for ever
 	RetentionBytes int64         // of a partition; negative: unbounded
+
+	Compact         bool          // key compaction applies
+	DeleteRetention time.Duration // how long tombstones and markers stay after the first cleaning
+	MinLag          time.Duration // records younger than this are not cleaned
+	MaxLag          time.Duration // records older than this are, whatever the ratio; negative: no such age
+	DirtyRatio      float64       // cleaned once more than this share of the bytes is dirty
 }
 
 // Catalog is what compaction needs to know of topics.
@@ -97,15 +103,18 @@ type Compactor struct {
 	shards    map[int]*shardWork
 	retention map[shard.PartitionID]kept
 	lists     lists
+	pass      *pass // of key compaction, one at a time
+	looks     map[shard.PartitionID]look
 	mu        struct {
 		sync.Mutex
-		stopped map[shard.PartitionID]error // partitions whose sources can't be read
+		stopped     map[shard.PartitionID]error // partitions whose sources can't be read
+		uncleanable map[shard.PartitionID]error // partitions that key compaction can't go over
 	}
 }
 
 // shardWork is when a shard was looked at.
 type shardWork struct {
-	merged, retained time.Time
+	merged, retained, cleaned time.Time
 }
 
 // Stats count what a Compactor has done, for metrics.
@@ -119,6 +128,10 @@ type Stats struct {
 	Retired, Deleted        atomic.Int64 // objects
 	Failures                atomic.Int64 // jobs that failed
 	Stopped                 atomic.Int64 // partitions whose merging has stopped
+	Cleanings               atomic.Int64 // passes of key compaction that came to their end
+	CleanedRecords          atomic.Int64 // records that key compaction removed
+	CleanedBytes            atomic.Int64 // bytes that key compaction left out of what it wrote anew
+	Uncleanable             atomic.Int64 // partitions whose key compaction has stopped
 }
 
 // New returns the Compactor of a term that has written no partition segment yet.
@@ -126,8 +139,8 @@ func New(cfg Config, deps Deps) (*Compactor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}}
-	c.mu.stopped = map[shard.PartitionID]error{}
+	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}, looks: map[shard.PartitionID]look{}}
+	c.mu.stopped, c.mu.uncleanable = map[shard.PartitionID]error{}, map[shard.PartitionID]error{}
 	return c, nil
 }
 
@@ -145,6 +158,9 @@ func (c *Compactor) Run(ctx context.Context) error {
 		for i := range c.deps.Store.Cluster().Shards {
 			if !c.deps.Mine(i) {
 				delete(c.shards, i)
+				if c.pass != nil && c.pass.shard == i {
+					c.pass = nil
+				}
 				continue
 			}
 			if err := c.failed(ctx, "a shard's compaction", c.Shard(ctx, i), "shard", i); err != nil {
@@ -201,11 +217,20 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectSwap) || !c.due(r, now.Sub(w.merged)) {
+	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectSwap) {
 		return nil
 	}
-	w.merged = now
-	return c.Merge(ctx, i)
+	if c.due(r, now.Sub(w.merged)) {
+		w.merged = now
+		if err := c.Merge(ctx, i); err != nil {
+			return err
+		}
+	}
+	if (c.pass == nil || c.pass.shard != i) && now.Sub(w.cleaned) < c.cfg.CleanEvery {
+		return nil
+	}
+	w.cleaned = now
+	return c.Clean(ctx, i)
 }
 
 // due tells whether a shard is to be merged.

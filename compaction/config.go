@@ -20,6 +20,9 @@ type Config struct {
 	Fan            int           // small extents of one size that are merged again
 	RetentionEvery time.Duration // how often log starts are looked at
 	RemoveRowsMax  int           // rows removed by one append
+	CleanEvery     time.Duration // how often shards are looked at for key compaction
+	KeyMapBytesMax int64         // of the keys of one pass of key compaction
+	CleanBytesMax  int           // of one batch's records, decompressed for key compaction
 	CollectEvery   time.Duration // how often the bucket is listed
 	Grace          time.Duration // between a segment's retirement and its deletion
 	LiveAge        time.Duration // a live term's segment that is younger is not looked at
@@ -46,6 +49,9 @@ func DefaultConfig() Config {
 		Fan:            8,
 		RetentionEvery: 5 * time.Minute,
 		RemoveRowsMax:  500,
+		CleanEvery:     15 * time.Second,
+		KeyMapBytesMax: 128 << 20,
+		CleanBytesMax:  128 << 20,
 		CollectEvery:   10 * time.Minute,
 		Grace:          15 * time.Minute,
 		LiveAge:        time.Hour,
@@ -60,7 +66,7 @@ const jobBytesLimit = 512 << 20
 // Validate says what is wrong with the config.
 func (c Config) Validate() error {
 	switch {
-	case c.LookEvery <= 0, c.MergeEvery <= 0, c.RetentionEvery <= 0, c.CollectEvery <= 0, c.Grace <= 0, c.LiveAge <= 0:
+	case c.LookEvery <= 0, c.MergeEvery <= 0, c.RetentionEvery <= 0, c.CleanEvery <= 0, c.CollectEvery <= 0, c.Grace <= 0, c.LiveAge <= 0:
 		return errors.New("compaction: times must be positive")
 	case c.JobBytesMax < 1 || c.JobBytesMax > jobBytesLimit:
 		return errors.New("compaction: a job takes 1 byte to 512 MiB")
@@ -68,6 +74,8 @@ func (c Config) Validate() error {
 		return errors.New("compaction: a bound is out of range")
 	case c.Fan < 2, c.RemoveRowsMax < 1, c.RemoveRowsMax > 4096, c.GapBytesMax < 0, c.BytesPerSecond < 0:
 		return errors.New("compaction: a bound is out of range")
+	case c.KeyMapBytesMax < KeyMapBytesMin || c.CleanBytesMax < 1:
+		return errors.New("compaction: keys and records of key compaction need memory")
 	case c.Log == nil:
 		return errors.New("compaction: a log is needed")
 	}

@@ -3,7 +3,8 @@
 // topics' retention, and deletes from the bucket what nobody can need any more.
 //
 // It does: plan and run merges (plan.go, merge.go), and merge small extents of partition
-// segments again (again.go); retention (retention.go) and the removal of rows that it
+// segments again (again.go); key compaction (clean.go: passes; filter.go: what a batch keeps; keys.go:
+// the keys of a pass); retention (retention.go) and the removal of rows that it
 // leaves behind (remove.go); collection (collect.go, orphans.go); the comparison
 // of bucket and metastore (verify.go).
 //
@@ -13,16 +14,20 @@
 // A merge has three stages: read (read.go: the source's bytes, checked), transform
 // (the batches that are kept; a merge keeps all), write (write.go: a partition segment,
 // put, read back and compared). Then one append swaps: the rows in, the extents out of the
-// shard's state. Key compaction and the archive take the same sources.
+// shard's state. Key compaction and the archive take the same sources. Key compaction exchanges
+// rows for those of its output, as merging again does.
 //
-// Invariants: I2 (a batch has the same bytes at the same offset before and after), I3
+// Invariants: I2 (a batch has the same bytes at the same offset before and after, but where key compaction
+// takes records out: what stays has its offset), I3
 // (nothing is deleted before the grace has passed since nobody could plan it anew), I5,
-// I8 (a job holds Config.JobBytesMax twice), I9. Nothing at or above the last stable
+// I8 (a job holds Config.JobBytesMax twice; key compaction Config.KeyMapBytesMax, and the
+// records of one batch, Config.CleanBytesMax, beside it), I9. Nothing at or above the last stable
 // offset is merged. Of two jobs over the same offsets one wins, by the rows' key and the swap's guard.
 //
 // On failure: killed anywhere before the append, the output is an orphan, which goes
 // once its term is dead. A source that can't be read, or isn't what was written, stops
-// that partition's merging in this term, loudly; nothing of it is dropped. An append that is
+// that partition's merging in this term, loudly; nothing of it is dropped. A batch that key compaction can't
+// go over stops that partition's key compaction alone. An append that is
 // refused changed nothing.
 //
 // Start reading at Compactor.Run, then merge.go.

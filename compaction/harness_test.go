@@ -279,10 +279,14 @@ type produced struct {
 	timestamp   int64
 	transaction uint64
 	producer    int64
-	value       int // bytes
+	value       int    // bytes
+	data        []byte // the batch itself, where the test makes it
 }
 
 func (p produced) batch() []byte {
+	if p.data != nil {
+		return p.data
+	}
 	var records []batch.Record
 	for i := range p.records {
 		records = append(records, batch.Record{Offset: 77 + int64(i), Timestamp: p.timestamp, Value: bytes.Repeat([]byte{byte(p.timestamp), byte(i)}, p.value/2+1)})

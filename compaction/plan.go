@@ -22,6 +22,8 @@ type work struct {
 	removed  []metastore.ExtentKey // rows that the output takes the place of
 	was      int64                 // their bytes
 	batches  []storedBatch         // read and checked
+	// compactedTo is up to where key compaction has gone over the batches; 0: over none.
+	compactedTo int64
 }
 
 // source is a range of a segment with a partition's batches, or a marker.
@@ -102,7 +104,7 @@ func planAgain(rows []metastore.ExtentRow, fan int) []metastore.ExtentRow {
 	for t := 0; t <= highest; t++ {
 		for i := 0; i < len(rows); {
 			k, of := i, 0
-			for ; k < len(rows) && tiers[k] <= t && (k == i || rows[k-1].End == rows[k].Base); k++ {
+			for ; k < len(rows) && tiers[k] <= t && (k == i || follows(&rows[k-1], &rows[k])); k++ {
 				if tiers[k] == t {
 					of++
 				}
@@ -114,4 +116,10 @@ func planAgain(rows []metastore.ExtentRow, fan int) []metastore.ExtentRow {
 		}
 	}
 	return nil
+}
+
+// follows tells whether two rows may be merged again into one: what key compaction has
+// gone over stays apart from what it hasn't, which it would have to go over anew.
+func follows(a, b *metastore.ExtentRow) bool {
+	return a.End == b.Base && segment.IndexCompacted(a.Index) == segment.IndexCompacted(b.Index)
 }

@@ -42,7 +42,7 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 		Cluster: c.deps.Store.Cluster().ID, ID: id, Written: c.deps.Now().UnixMilli(), Shard: shard,
 	})
 	for _, w := range works {
-		if err := w.build(&builder, w.begin(), w.to, w.batches); err != nil {
+		if err := w.buildParts(&builder); err != nil {
 			return nil, err
 		}
 	}
@@ -81,11 +81,26 @@ func (w *work) begin() int64 {
 	return w.from
 }
 
+// buildParts writes the work's batches: what is compacted by key, then what isn't.
+func (w *work) buildParts(b *segment.MergedBuilder) error {
+	middle := 0
+	for middle < len(w.batches) && w.batches[middle].base < w.compactedTo {
+		middle++
+	}
+	if w.compactedTo > w.begin() {
+		err := w.build(b, w.begin(), min(w.compactedTo, w.to), w.batches[:middle], true)
+		if err != nil || w.compactedTo >= w.to {
+			return err
+		}
+	}
+	return w.build(b, max(w.begin(), w.compactedTo), w.to, w.batches[middle:], false)
+}
+
 // build writes batches as one extent, or as two where its index would be too large.
-func (w *work) build(b *segment.MergedBuilder, from, to int64, batches []storedBatch) error {
+func (w *work) build(b *segment.MergedBuilder, from, to int64, batches []storedBatch, compacted bool) error {
 	var aborted []segment.Aborted
 	for _, a := range w.aborted {
-		if a.First < to && a.Last >= from {
+		if !compacted && a.First < to && a.Last >= from { // none of their records is left by key compaction
 			aborted = append(aborted, a)
 		}
 	}
@@ -99,9 +114,12 @@ func (w *work) build(b *segment.MergedBuilder, from, to int64, batches []storedB
 		}
 		half := len(batches) / 2
 		middle := batches[half].base
-		return errors.Join(w.build(b, from, middle, batches[:half]), w.build(b, middle, to, batches[half:]))
+		return errors.Join(w.build(b, from, middle, batches[:half], compacted), w.build(b, middle, to, batches[half:], compacted))
 	}
 	b.Open(w.topic, w.id.Topic, w.id.Index, from)
+	if compacted {
+		b.Compacted()
+	}
 	for i := range batches {
 		b.Add(batches[i].base, batches[i].body)
 	}

@@ -14,6 +14,11 @@ type Retention struct {
 	Compact bool          // cleanup.policy names compact
 	Age     time.Duration // retention.ms; negative: for ever
 	Bytes   int64         // retention.bytes, of each partition; negative: unbounded
+
+	DeleteRetention time.Duration // delete.retention.ms
+	MinLag          time.Duration // min.compaction.lag.ms
+	MaxLag          time.Duration // max.compaction.lag.ms; negative: no such age
+	DirtyRatio      float64       // min.cleanable.dirty.ratio
 }
 
 // ageMax is taken for "for ever": a longer time can't be counted in nanoseconds.
@@ -36,8 +41,23 @@ func (s *Settings) Retention(t *catalog.Topic) Retention {
 	}
 	policy := splitList(value("cleanup.policy"))
 	r := Retention{Delete: slices.Contains(policy, "delete"), Compact: slices.Contains(policy, "compact"), Age: -1, Bytes: number("retention.bytes")}
-	if ms := number("retention.ms"); ms >= 0 && ms < ageMax {
-		r.Age = time.Duration(ms) * time.Millisecond
+	r.Age, r.MaxLag = age(number("retention.ms")), age(number("max.compaction.lag.ms"))
+	for name, to := range map[string]*time.Duration{"delete.retention.ms": &r.DeleteRetention, "min.compaction.lag.ms": &r.MinLag} {
+		if *to = age(number(name)); *to < 0 {
+			*to = time.Duration(ageMax) * time.Millisecond
+		}
+	}
+	ratio, err := strconv.ParseFloat(value("min.cleanable.dirty.ratio"), 64)
+	if r.DirtyRatio = ratio; err != nil {
+		r.DirtyRatio = 1 // as above
 	}
 	return r
+}
+
+// age is a config's milliseconds as a duration, negative for ever.
+func age(ms int64) time.Duration {
+	if ms < 0 || ms >= ageMax {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
 }

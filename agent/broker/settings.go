@@ -48,7 +48,7 @@ var withoutEffect = map[effect]string{
 	noFiles:        "Without effect: the log lies in a bucket as immutable segments, not in files of a broker.",
 	noReplicas:     "Without effect: a batch is durable in the bucket before it is acknowledged, so there are no replicas to keep up.",
 	noController:   "Without effect: the metastore orders changes, so there is no controller quorum.",
-	noCompaction:   "Without effect so far: topics are not compacted by key yet.",
+	noCompaction:   "Without effect: one pass of key compaction runs at a time in an agent, at --compaction-rate, through buffers of its own.",
 	noRoll:         "Without effect: there is no active segment to roll. What expires goes as coarsely as it was written: a flush's batches of a partition, or about 1 MiB of merged ones.",
 	noTiers:        "Without effect: all of the log lies in a bucket, so there is no second tier.",
 	noGroups:       "Without effect: groups lie in journals of the metastore, not in a topic.",

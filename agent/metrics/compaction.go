@@ -7,6 +7,8 @@ type Compaction struct {
 	LogStartsMoved, RowsRemoved                 int64
 	Retired, Deleted, Failures                  int64
 	Stopped                                     int64 // partitions
+	Cleanings, CleanedRecords, CleanedBytes     int64
+	Uncleanable                                 int64 // partitions
 }
 
 func compactionGroup() group {
@@ -23,6 +25,10 @@ func compactionGroup() group {
 		counter("wadi_compaction_deleted_total", "Objects deleted from the bucket."),
 		counter("wadi_compaction_failures_total", "Jobs that failed and are tried again."),
 		gauge("wadi_compaction_stopped_partitions", "Partitions whose merging has stopped because a segment can't be read. Look into the log."),
+		counter("wadi_compaction_cleanings_total", "Passes of key compaction over a partition."),
+		counter("wadi_compaction_cleaned_records_total", "Records that key compaction removed."),
+		counter("wadi_compaction_cleaned_bytes_total", "Bytes that key compaction left out of what it wrote anew."),
+		gauge("wadi_compaction_uncleanable_partitions", "Partitions whose key compaction has stopped because of a batch. Look into the log."),
 	}, func(s *Sources, emit func(string, ...float64)) {
 		if s.Compaction == nil {
 			return
@@ -32,6 +38,7 @@ func compactionGroup() group {
 			return
 		}
 		emit("", float64(v.Merges), float64(v.MergesLost), float64(v.Remerges), float64(v.MergedExtents), float64(v.BytesRead), float64(v.BytesWritten),
-			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures), float64(v.Stopped))
+			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures), float64(v.Stopped),
+			float64(v.Cleanings), float64(v.CleanedRecords), float64(v.CleanedBytes), float64(v.Uncleanable))
 	}}
 }

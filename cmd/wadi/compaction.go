@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/wadi-io/wadi/agent"
 	"github.com/wadi-io/wadi/agent/bucket"
@@ -16,6 +17,7 @@ func compact(bytesPerSecond int64) agent.Compaction {
 		cfg := compaction.DefaultConfig()
 		cfg.Log, cfg.BytesPerSecond = t.Log, bytesPerSecond
 		cfg.RetentionEvery = t.CheckEach
+		cfg.CleanEvery, cfg.KeyMapBytesMax = max(t.CleanEach, time.Millisecond), max(t.KeyBytes, compaction.KeyMapBytesMin)
 		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach)
 		cfg.Grace = max(cfg.Grace, compaction.StalenessMin(t.StaleMax))
 		c, err := compaction.New(cfg, compaction.Deps{
@@ -40,6 +42,7 @@ func compact(bytesPerSecond int64) agent.Compaction {
 				BytesRead: s.BytesRead.Load(), BytesWritten: s.BytesWritten.Load(), LogStartsMoved: s.LogStartsMoved.Load(),
 				RowsRemoved: s.RowsRemoved.Load(), Retired: s.Retired.Load(), Deleted: s.Deleted.Load(),
 				Failures: s.Failures.Load(), Stopped: s.Stopped.Load(),
+				Cleanings: s.Cleanings.Load(), CleanedRecords: s.CleanedRecords.Load(), CleanedBytes: s.CleanedBytes.Load(), Uncleanable: s.Uncleanable.Load(),
 			}
 		})
 		return c.Run(ctx)
@@ -68,7 +71,10 @@ type compactionCatalog struct{ t agent.CompactionTerm }
 
 func (c compactionCatalog) Policy(topic uint64) (compaction.Policy, bool) {
 	r, ok := c.t.Retention(topic)
-	return compaction.Policy{Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes}, ok
+	return compaction.Policy{
+		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes,
+		Compact: r.Compact, DeleteRetention: r.DeleteRetention, MinLag: r.MinLag, MaxLag: r.MaxLag, DirtyRatio: r.DirtyRatio,
+	}, ok
 }
 
 func (c compactionCatalog) Deleted(topic uint64) bool { return c.t.Deleted(topic) }

@@ -81,6 +81,9 @@ func (d *dumper) merged(s *MergedSegment) {
 		e := &s.Extents[i]
 		d.printf("extent    topic %s (%d), partition %d: offsets %d to %d, %d bytes at %d, %s\n",
 			showTopic(e.Topic), e.Number, e.Partition, e.Base, e.End-1, e.Length, e.Position, count(int(e.Records), "record", "records"))
+		if e.Index.Compacted {
+			d.printf("  compacted by key\n")
+		}
 		for _, a := range e.Index.Aborted {
 			d.printf("  aborted producer %d, offsets %d to %d\n", a.Producer, a.First, a.Last)
 		}

@@ -13,6 +13,8 @@ import (
 type Index struct {
 	Blocks  []Block
 	Aborted []Aborted // transactions with records in the extent, by their last offsets
+	// Compacted: key compaction has gone over all of it, and over what comes before it by its keys.
+	Compacted bool
 }
 
 // Block is some whole batches of an extent.
@@ -33,8 +35,11 @@ type Aborted struct {
 // BlockBytes is from what size on a block is full, in bytes; its last batch may pass it.
 const BlockBytes = 1 << 20
 
-// indexFormat opens an index. Persisted.
-const indexFormat = 1
+// What opens an index: what follows is coded the same. Persisted; never renumber.
+const (
+	indexFormat    = 1
+	indexCompacted = 2 // of an extent that key compaction has gone over
+)
 
 // The shortest codings of an index's elements, in bytes.
 const (
@@ -44,7 +49,11 @@ const (
 
 // AppendIndex appends the coding of x, the index of an extent that begins at base.
 func AppendIndex(dst []byte, base int64, x *Index) []byte {
-	dst = append(dst, indexFormat)
+	format := byte(indexFormat)
+	if x.Compacted {
+		format = indexCompacted
+	}
+	dst = append(dst, format)
 	dst = binary.AppendUvarint(dst, uint64(len(x.Blocks)))
 	at, timestamp := base, int64(0)
 	for _, b := range x.Blocks {
@@ -79,12 +88,16 @@ func ParseIndex(b []byte, base, end, length int64) (*Index, error) {
 	return x, nil
 }
 
+// IndexCompacted tells of a coded index whether its extent is compacted by key.
+func IndexCompacted(b []byte) bool { return len(b) > 0 && b[0] == indexCompacted }
+
 func (d *decoder) index(base, end, length int64) *Index {
-	if f := d.fixed(1, "format"); f == nil || f[0] != indexFormat {
+	f := d.fixed(1, "format")
+	if f == nil || f[0] != indexFormat && f[0] != indexCompacted {
 		d.fail("format")
 		return nil
 	}
-	x := &Index{}
+	x := &Index{Compacted: f[0] == indexCompacted}
 	if n := d.count(blockBytesMin, "count of blocks"); n > 0 {
 		x.Blocks = make([]Block, n)
 	}

@@ -63,6 +63,9 @@ func (b *MergedBuilder) Open(topic [16]byte, number uint64, partition int32, bas
 	})
 }
 
+// Compacted says of the open extent that key compaction has gone over it.
+func (b *MergedBuilder) Compacted() { b.extents[len(b.extents)-1].Index.Compacted = true }
+
 // Add copies one whole checked batch to the end and gives it its base offset.
 func (b *MergedBuilder) Add(base int64, data []byte) {
 	h, err := batch.Parse(data)

@@ -31,7 +31,13 @@ func goldenMerged() map[string][]byte {
 	b.Open(topicB, 6, 64, 10)
 	b.Close(20, nil) // compaction left nothing
 	full, _ := b.Finish()
-	return map[string][]byte{"merged-empty": empty, "merged-full": full}
+	b.Begin(nil, mergedInfo)
+	b.Open(topicA, 5, 3, 1000)
+	b.Compacted()
+	b.Add(1004, batch.Emptied(aBatch(10, "one")))
+	b.Close(1030, nil)
+	cleaned, _ := b.Finish()
+	return map[string][]byte{"merged-empty": empty, "merged-full": full, "merged-compacted": cleaned}
 }
 
 func TestMerged_Golden(t *testing.T) {
@@ -72,6 +78,9 @@ func rebuild(s *MergedSegment) []byte {
 	for i := range s.Extents {
 		e := &s.Extents[i]
 		b.Open(e.Topic, e.Number, e.Partition, e.Base)
+		if e.Index.Compacted {
+			b.Compacted()
+		}
 		for data := s.Bytes(e); len(data) > 0; {
 			h, one, rest, _ := batch.Next(data)
 			b.Add(h.BaseOffset, one)
