@@ -30,6 +30,8 @@ type CompactionTerm struct {
 	Busy func() bool
 	// Retention returns what a topic's configs say; ok is false for one that isn't there.
 	Retention func(topic uint64) (r broker.Retention, ok bool)
+	// Archive is the same of its archive.
+	Archive func(topic uint64) (a broker.Archive, ok bool)
 	// Deleted tells whether there was such a topic and is none any more.
 	Deleted   func(topic uint64) bool
 	Now       func() time.Time // the database's clock
@@ -63,6 +65,14 @@ func (a *Agent) compact(ctx context.Context, t *term) error {
 				}
 			})
 			return r, ok
+		},
+		Archive: func(number uint64) (archive broker.Archive, ok bool) {
+			metastore.View(topics, func(s *catalog.State) {
+				if topic := s.ByNumber(number); topic != nil {
+					archive, ok = a.settings.Archive(topic), true
+				}
+			})
+			return archive, ok
 		},
 		Deleted: func(number uint64) (deleted bool) {
 			metastore.View(topics, func(s *catalog.State) {

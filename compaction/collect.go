@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wadi-io/wadi/compaction/archive"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire/segment"
@@ -16,7 +17,7 @@ import (
 // Why objects are retired. Persisted in the table segments.
 const (
 	reasonMerged   = "merged"   // an ingest segment that no shard names any more
-	reasonOrphan   = "orphan"   // a partition segment of a dead term that has no row
+	reasonOrphan   = "orphan"   // a partition segment, or an object of the archive, of a dead term that has no row
 	reasonSnapshot = "snapshot" // of a version below the placed one
 )
 
@@ -104,7 +105,7 @@ func (c *Compactor) retireDead(ctx context.Context) error {
 		c.lists = lists{}
 	}
 	var pages [][]Object
-	for _, prefix := range []string{segment.MergedPrefix, segment.IngestPrefix, metastore.SnapshotPrefix} {
+	for _, prefix := range []string{archive.Prefix, segment.MergedPrefix, segment.IngestPrefix, metastore.SnapshotPrefix} {
 		for range listPagesMax {
 			page, err := c.deps.Bucket.List(ctx, prefix, c.lists[prefix])
 			if err != nil {
@@ -124,8 +125,8 @@ func (c *Compactor) retireDead(ctx context.Context) error {
 	var terms []metastore.Term
 	for _, page := range pages {
 		for _, o := range page {
-			if id, ok := segment.ParseKey(o.Key); ok {
-				terms = append(terms, metastore.Term(id.Term))
+			if term, ok := termOf(o.Key); ok {
+				terms = append(terms, term)
 			}
 		}
 	}
@@ -185,11 +186,26 @@ func (c *Compactor) rowsOf(ctx context.Context, objects []Object) (map[string]bo
 	}
 }
 
+// termOf returns the term that has put an object. ok is false for snapshots and strangers.
+func termOf(key string) (term metastore.Term, ok bool) {
+	if id, ok := segment.ParseKey(key); ok {
+		return metastore.Term(id.Term), true
+	}
+	id, ok := archive.ParseKey(key)
+	return metastore.Term(id.Term), ok
+}
+
 // reason says why an object is dead, empty if it may be needed.
 func (c *Compactor) reason(n *named, rows map[string]bool, o Object) string {
 	if journal, version, ok := metastore.ParseSnapshotKey(o.Key); ok {
 		if placed, ok := n.snapshot[journal]; ok && version < placed {
 			return reasonSnapshot
+		}
+		return ""
+	}
+	if id, ok := archive.ParseKey(o.Key); ok {
+		if n.dead[metastore.Term(id.Term)] && !rows[o.Key] {
+			return reasonOrphan // its append never came, and can't any more
 		}
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wadi-io/wadi/compaction/archive"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
 )
@@ -40,6 +41,8 @@ type Store interface {
 	Retired(ctx context.Context, age time.Duration, limit int) ([]metastore.SegmentRow, error)
 	Collected(ctx context.Context, term metastore.Term, objects []string) error
 	Segments(ctx context.Context, after string, limit int) ([]metastore.SegmentRow, error)
+	ArchiveFiles(ctx context.Context, q metastore.ArchiveQuery) ([]metastore.ArchiveFile, error)
+	RemoveArchiveFiles(ctx context.Context, term metastore.Term, reason string, objects []string) error
 	Snapshots(ctx context.Context, journals []metastore.JournalID) ([]metastore.SnapshotPlace, error)
 	Terms(ctx context.Context, ended ...metastore.Term) ([]metastore.TermInfo, error)
 	Cluster() metastore.Cluster
@@ -63,6 +66,16 @@ type Policy struct {
 	MinLag          time.Duration // records younger than this are not cleaned
 	MaxLag          time.Duration // records older than this are, whatever the ratio; negative: no such age
 	DirtyRatio      float64       // cleaned once more than this share of the bytes is dirty
+	Archive         ArchivePolicy
+}
+
+// ArchivePolicy is what a topic's configs say of its archive.
+type ArchivePolicy struct {
+	Topic     string // its name
+	On        bool
+	Value     archive.Value
+	Every     time.Duration // records wait no longer
+	Retention time.Duration // of the archive's objects; negative: for ever
 }
 
 // Catalog is what compaction needs to know of topics.
@@ -105,6 +118,8 @@ type Compactor struct {
 	lists     lists
 	pass      *pass // of key compaction, one at a time
 	looks     map[shard.PartitionID]look
+	waiting   map[int]map[shard.PartitionID]time.Time // by shard: since when partitions have records for the archive
+	encoder   archive.Encoder
 	mu        struct {
 		sync.Mutex
 		stopped     map[shard.PartitionID]error // partitions whose sources can't be read
@@ -132,6 +147,9 @@ type Stats struct {
 	CleanedRecords          atomic.Int64 // records that key compaction removed
 	CleanedBytes            atomic.Int64 // bytes that key compaction left out of what it wrote anew
 	Uncleanable             atomic.Int64 // partitions whose key compaction has stopped
+	// Of the archive: objects, their rows and bytes; jobs that another's came before; objects expired.
+	ArchiveFiles, ArchiveRows, ArchiveBytes atomic.Int64
+	ArchivesLost, ArchiveExpired            atomic.Int64
 }
 
 // New returns the Compactor of a term that has written no partition segment yet.
@@ -139,7 +157,7 @@ func New(cfg Config, deps Deps) (*Compactor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}, looks: map[shard.PartitionID]look{}}
+	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}, looks: map[shard.PartitionID]look{}, waiting: map[int]map[shard.PartitionID]time.Time{}}
 	c.mu.stopped, c.mu.uncleanable = map[shard.PartitionID]error{}, map[shard.PartitionID]error{}
 	return c, nil
 }
@@ -161,6 +179,7 @@ func (c *Compactor) Run(ctx context.Context) error {
 				if c.pass != nil && c.pass.shard == i {
 					c.pass = nil
 				}
+				delete(c.waiting, i)
 				continue
 			}
 			if err := c.failed(ctx, "a shard's compaction", c.Shard(ctx, i), "shard", i); err != nil {
@@ -216,6 +235,12 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 		if err := c.Retain(ctx, i); err != nil {
 			return err
 		}
+		if err := c.ExpireArchive(ctx, i); err != nil {
+			return err
+		}
+	}
+	if err := c.Archive(ctx, i); err != nil {
+		return err
 	}
 	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectSwap) {
 		return nil

@@ -5,7 +5,7 @@
 // It does: plan and run merges (plan.go, merge.go), and merge small extents of partition
 // segments again (again.go); key compaction (clean.go: passes; filter.go: what a batch keeps; keys.go:
 // the keys of a pass); retention (retention.go) and the removal of rows that it
-// leaves behind (remove.go); collection (collect.go, orphans.go); the comparison
+// leaves behind (remove.go); the archive (archive.go, and package archive for its bytes); collection (collect.go, orphans.go); the comparison
 // of bucket and metastore (verify.go).
 //
 // It does not: decide what readers see: that is the fold's work, and the rows' that go
@@ -14,7 +14,7 @@
 // A merge has three stages: read (read.go: the source's bytes, checked), transform
 // (the batches that are kept; a merge keeps all), write (write.go: a partition segment,
 // put, read back and compared). Then one append swaps: the rows in, the extents out of the
-// shard's state. Key compaction and the archive take the same sources. Key compaction exchanges
+// shard's state. Key compaction and the archive take the same sources; the archive puts Parquet objects instead. Key compaction exchanges
 // rows for those of its output, as merging again does.
 //
 // Invariants: I2 (a batch has the same bytes at the same offset before and after, but where key compaction

@@ -38,6 +38,7 @@ type retained struct {
 	logStart   int64
 	lastStable int64
 	hot        int64 // bytes
+	archived   int64 // up to where
 	start      int64 // where the log shall begin
 }
 
@@ -51,6 +52,7 @@ func (c *Compactor) Retain(ctx context.Context, i int) error {
 			p := retained{id: id}
 			p.merged, _ = s.Merged(id)
 			p.logStart, _, p.lastStable, _ = s.Bounds(id)
+			p.archived, _ = s.Archived(id)
 			p.hot = s.Bytes(id) - p.merged.Bytes
 			p.start = p.logStart
 			parts = append(parts, p)
@@ -79,6 +81,10 @@ func (c *Compactor) Retain(ctx context.Context, i int) error {
 		}
 		if err := c.retain(ctx, r, p, now); err != nil {
 			return err
+		}
+		if p.policy.Archive.On {
+			// What isn't archived yet stays, whatever its age: the archive lags by minutes.
+			p.start = max(p.logStart, min(p.start, p.archived))
 		}
 		if p.start > p.logStart {
 			effects = shard.AppendLogStart(effects, p.id, p.start)

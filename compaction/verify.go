@@ -8,7 +8,6 @@ import (
 
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
-	"github.com/wadi-io/wadi/wire/segment"
 )
 
 // Item is a line of a bill: objects and their bytes.
@@ -90,16 +89,16 @@ func Verify(ctx context.Context, deps Deps) (*Bill, error) {
 // enter puts an object into its line.
 func (b *Bill) enter(c *Compactor, before, now *names, o Object) {
 	_, _, isSnapshot := metastore.ParseSnapshotKey(o.Key)
-	id, isSegment := segment.ParseKey(o.Key)
+	term, hasTerm := termOf(o.Key)
 	row, hasRow := now.rows[o.Key]
 	switch {
-	case !isSnapshot && !isSegment:
+	case !isSnapshot && !hasTerm:
 		b.Other.add(o.Size)
 	case hasRow && !row.Retired.IsZero():
 		b.Retired.add(o.Size)
 	case now.used[o.Key] || before.used[o.Key]:
 		b.Live.add(o.Size)
-	case isSegment && !now.dead[metastore.Term(id.Term)]:
+	case hasTerm && !now.dead[term]:
 		b.InFlight.add(o.Size)
 	case isSnapshot && c.reason(now.named, nil, o) == "":
 		b.InFlight.add(o.Size)
@@ -113,8 +112,8 @@ func (b *Bill) enter(c *Compactor, before, now *names, o Object) {
 func (c *Compactor) names(ctx context.Context, listed []Object) (*names, error) {
 	var terms []metastore.Term
 	for _, o := range listed {
-		if id, ok := segment.ParseKey(o.Key); ok {
-			terms = append(terms, metastore.Term(id.Term))
+		if term, ok := termOf(o.Key); ok {
+			terms = append(terms, term)
 		}
 	}
 	slices.Sort(terms)

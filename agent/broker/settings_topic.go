@@ -1,6 +1,6 @@
 package broker
 
-// topicSettings are the topic configs of Apache Kafka 4.2, without its internal one.
+// topicSettings are the topic configs of Apache Kafka 4.2, without its internal one, and ours.
 var topicSettings = []Setting{
 	{"cleanup.policy", list, "delete", oneOf("compact", "delete"), acted, "delete: records older or beyond retention go. compact: the last record of each key stays; records without a key are refused. Both, or neither: records stay for ever."},
 	{"compression.gzip.level", integer, "-1", either(between(1, 9), between(-1, -1)), acted, "The level at which the agent compresses with gzip; -1 is gzip's own default. Only where compression.type is gzip."},
@@ -35,6 +35,10 @@ var topicSettings = []Setting{
 	{"segment.jitter.ms", long, "0", atLeast(0), noFiles, ""},
 	{"segment.ms", long, "604800000", atLeast(1), noRoll, ""},
 	{"unclean.leader.election.enable", boolean, "false", nil, noReplicas, ""},
+	{"wadi.archive", text, "none", oneOf("none", "parquet"), acted, "parquet: agents with the role compaction write the topic's records as Parquet objects under archive/ in the bucket, from the log's start on; none: what was written stays, and no more comes. Retention waits for the archive."},
+	{"wadi.archive.interval.ms", long, "600000", atLeast(1000), acted, "How long records wait for the archive at most; they go earlier when an hour ends or 64 MiB of a partition wait. Shorter makes more and smaller objects."},
+	{"wadi.archive.retention.ms", long, "-1", atLeast(-1), acted, "How long the archive's objects stay, by the largest timestamp of their records; -1: for ever."},
+	{"wadi.archive.value", text, "binary", oneOf("binary", "string", "json"), acted, "How the archive types the column kafka_value. A value that isn't so is null there and stands in kafka_value_invalid."},
 }
 
 // synonym is a broker config that stands in for a topic config that is not set.

@@ -9,6 +9,8 @@ type Compaction struct {
 	Stopped                                     int64 // partitions
 	Cleanings, CleanedRecords, CleanedBytes     int64
 	Uncleanable                                 int64 // partitions
+	ArchiveFiles, ArchiveRows, ArchiveBytes     int64
+	ArchivesLost, ArchiveExpired                int64
 }
 
 func compactionGroup() group {
@@ -24,6 +26,11 @@ func compactionGroup() group {
 		counter("wadi_compaction_retired_total", "Objects that were found dead: they wait for the grace."),
 		counter("wadi_compaction_deleted_total", "Objects deleted from the bucket."),
 		counter("wadi_compaction_failures_total", "Jobs that failed and are tried again."),
+		counter("wadi_archive_objects_total", "Objects of the archive that were written and committed."),
+		counter("wadi_archive_rows_total", "Records in them."),
+		counter("wadi_archive_bytes_total", "Their bytes."),
+		counter("wadi_archive_lost_total", "Archive jobs that another agent's came before."),
+		counter("wadi_archive_expired_total", "Objects that wadi.archive.retention.ms removed from the archive."),
 		gauge("wadi_compaction_stopped_partitions", "Partitions whose merging has stopped because a segment can't be read. Look into the log."),
 		counter("wadi_compaction_cleanings_total", "Passes of key compaction over a partition."),
 		counter("wadi_compaction_cleaned_records_total", "Records that key compaction removed."),
@@ -38,7 +45,8 @@ func compactionGroup() group {
 			return
 		}
 		emit("", float64(v.Merges), float64(v.MergesLost), float64(v.Remerges), float64(v.MergedExtents), float64(v.BytesRead), float64(v.BytesWritten),
-			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures), float64(v.Stopped),
+			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures),
+			float64(v.ArchiveFiles), float64(v.ArchiveRows), float64(v.ArchiveBytes), float64(v.ArchivesLost), float64(v.ArchiveExpired), float64(v.Stopped),
 			float64(v.Cleanings), float64(v.CleanedRecords), float64(v.CleanedBytes), float64(v.Uncleanable))
 	}}
 }

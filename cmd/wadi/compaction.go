@@ -8,6 +8,7 @@ import (
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/metrics"
 	"github.com/wadi-io/wadi/compaction"
+	"github.com/wadi-io/wadi/compaction/archive"
 	"github.com/wadi-io/wadi/metastore"
 )
 
@@ -43,6 +44,8 @@ func compact(bytesPerSecond int64) agent.Compaction {
 				RowsRemoved: s.RowsRemoved.Load(), Retired: s.Retired.Load(), Deleted: s.Deleted.Load(),
 				Failures: s.Failures.Load(), Stopped: s.Stopped.Load(),
 				Cleanings: s.Cleanings.Load(), CleanedRecords: s.CleanedRecords.Load(), CleanedBytes: s.CleanedBytes.Load(), Uncleanable: s.Uncleanable.Load(),
+				ArchiveFiles: s.ArchiveFiles.Load(), ArchiveRows: s.ArchiveRows.Load(), ArchiveBytes: s.ArchiveBytes.Load(),
+				ArchivesLost: s.ArchivesLost.Load(), ArchiveExpired: s.ArchiveExpired.Load(),
 			}
 		})
 		return c.Run(ctx)
@@ -71,10 +74,12 @@ type compactionCatalog struct{ t agent.CompactionTerm }
 
 func (c compactionCatalog) Policy(topic uint64) (compaction.Policy, bool) {
 	r, ok := c.t.Retention(topic)
+	a, there := c.t.Archive(topic)
 	return compaction.Policy{
 		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes,
 		Compact: r.Compact, DeleteRetention: r.DeleteRetention, MinLag: r.MinLag, MaxLag: r.MaxLag, DirtyRatio: r.DirtyRatio,
-	}, ok
+		Archive: compaction.ArchivePolicy{Topic: a.Topic, On: a.On, Value: archive.Value(a.Value), Every: a.Every, Retention: a.Retention},
+	}, ok && there
 }
 
 func (c compactionCatalog) Deleted(topic uint64) bool { return c.t.Deleted(topic) }

@@ -1,0 +1,286 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/file"
+	"github.com/apache/arrow/go/v17/parquet/metadata"
+
+	"github.com/wadi-io/wadi/wire/batch"
+)
+
+// Row is a record as the archive has it. Its bytes may alias a batch.
+type Row struct {
+	batch.Record
+	AppendTime bool // its timestamp is that of its append
+}
+
+// Size is what a row takes in memory, in bytes.
+func (r *Row) Size() int {
+	n := rowBytes + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += headerBytes + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+const (
+	rowBytes    = 112
+	headerBytes = 48
+)
+
+// Info says of what the rows of an object are.
+type Info struct {
+	Cluster   string
+	Topic     string
+	TopicID   string // as Kafka writes it
+	Partition int32
+	Value     Value
+}
+
+// rowsPerGroup bounds a row group; a job's bytes do so before, unless rows are tiny.
+const rowsPerGroup = 1 << 20
+
+// What is handed to a column at once; it looks at its page's size only in between.
+const (
+	chunkRows  = 1024
+	chunkBytes = 1 << 20
+)
+
+// Encoder makes objects, one after the other.
+type Encoder struct {
+	values       []parquet.ByteArray
+	ints         []int64
+	levels, reps []int16
+}
+
+// Encode returns the object of rows, which are in the order of their offsets. Deterministic.
+func (e *Encoder) Encode(info Info, rows []Row) ([]byte, error) {
+	root, err := schemaOf(info.Value)
+	if err != nil {
+		return nil, err
+	}
+	meta := metadata.NewKeyValueMetadata()
+	for _, kv := range [][2]string{
+		{"wadi.cluster", info.Cluster}, {"wadi.topic", info.Topic}, {"wadi.topic.id", info.TopicID},
+		{"wadi.partition", strconv.Itoa(int(info.Partition))},
+		{"wadi.offset.first", strconv.FormatInt(rows[0].Offset, 10)}, {"wadi.offset.last", strconv.FormatInt(rows[len(rows)-1].Offset, 10)},
+	} {
+		if err := meta.Append(kv[0], kv[1]); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	w := file.NewParquetWriter(&out, root, file.WithWriterProps(properties()), file.WithWriteMetadata(meta))
+	for len(rows) > 0 {
+		n := min(len(rows), rowsPerGroup)
+		group := w.AppendRowGroup()
+		if err := e.group(group, info, rows[:n]); err != nil {
+			return nil, err
+		}
+		if err := group.Close(); err != nil {
+			return nil, fmt.Errorf("close a row group: %w", err)
+		}
+		rows = rows[n:]
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("close the object: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// group writes the columns of a row group, in the order of the schema.
+func (e *Encoder) group(g file.SerialRowGroupWriter, info Info, rows []Row) error {
+	topic := parquet.ByteArray(info.Topic)
+	valid := func(r *Row) bool { return info.Value.valid(r.Value) }
+	columns := []func(file.ColumnChunkWriter) error{
+		e.bytes(rows, func(*Row) []byte { return topic }, false),
+		func(w file.ColumnChunkWriter) error { return e.partitions(w, info.Partition, len(rows)) },
+		e.numbers(rows, func(r *Row) (int64, bool) { return r.Offset, true }, false),
+		e.numbers(rows, func(r *Row) (int64, bool) { return r.Timestamp * 1000, hasTime(r.Timestamp) }, true),
+		e.bytes(rows, func(r *Row) []byte { return timestampType(r.AppendTime) }, false),
+		e.bytes(rows, func(r *Row) []byte { return r.Key }, true),
+		e.headers(rows, func(h *batch.RecordHeader) []byte { return bytes.ToValidUTF8(h.Key, []byte("\uFFFD")) }, 1),
+		e.headers(rows, func(h *batch.RecordHeader) []byte { return h.Value }, 2),
+	}
+	if info.Value == Binary {
+		columns = append(columns, e.bytes(rows, func(r *Row) []byte { return r.Value }, true))
+	} else {
+		columns = append(columns,
+			e.bytes(rows, func(r *Row) []byte {
+				if valid(r) {
+					return r.Value
+				}
+				return nil
+			}, true),
+			e.bytes(rows, func(r *Row) []byte {
+				if valid(r) {
+					return nil
+				}
+				return r.Value
+			}, true))
+	}
+	for i, write := range columns {
+		column, err := g.NextColumn()
+		if err == nil {
+			err = write(column)
+		}
+		if err == nil {
+			err = column.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("column %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// valid tells whether a value can be typed so.
+func (v Value) valid(value []byte) bool {
+	switch v {
+	case String:
+		return utf8.Valid(value)
+	case JSON:
+		return value == nil || utf8.Valid(value) && json.Valid(value)
+	}
+	return true
+}
+
+func timestampType(appendTime bool) []byte {
+	if appendTime {
+		return []byte("LogAppendTime")
+	}
+	return []byte("CreateTime")
+}
+
+// bytes returns what writes a column of bytes; of an optional one nil is null.
+func (e *Encoder) bytes(rows []Row, of func(*Row) []byte, optional bool) func(file.ColumnChunkWriter) error {
+	return func(w file.ColumnChunkWriter) error {
+		column := w.(*file.ByteArrayColumnChunkWriter)
+		e.reset()
+		size := 0
+		for i := range rows {
+			v := of(&rows[i])
+			if v != nil || !optional {
+				e.values = append(e.values, v)
+				size += len(v)
+			}
+			if optional {
+				e.levels = append(e.levels, level(v != nil, 1))
+			}
+			if i+1 == len(rows) || (i+1)%chunkRows == 0 || size >= chunkBytes {
+				if err := e.flush(column); err != nil {
+					return err
+				}
+				size = 0
+			}
+		}
+		return nil
+	}
+}
+
+func level(there bool, n int16) int16 {
+	if there {
+		return n
+	}
+	return n - 1
+}
+
+func (e *Encoder) reset() {
+	e.values, e.ints, e.levels, e.reps = e.values[:0], e.ints[:0], e.levels[:0], e.reps[:0]
+}
+
+// flush hands what is gathered to a column of bytes.
+func (e *Encoder) flush(column *file.ByteArrayColumnChunkWriter) error {
+	var levels, reps []int16
+	if len(e.levels) > 0 {
+		levels = e.levels
+	}
+	if len(e.reps) > 0 {
+		reps = e.reps
+	}
+	_, err := column.WriteBatch(e.values, levels, reps)
+	clear(e.values)
+	e.reset()
+	return err
+}
+
+// headers returns what writes one of the columns of headers, whose definition level is
+// defined where it isn't null.
+func (e *Encoder) headers(rows []Row, of func(*batch.RecordHeader) []byte, defined int16) func(file.ColumnChunkWriter) error {
+	return func(w file.ColumnChunkWriter) error {
+		column := w.(*file.ByteArrayColumnChunkWriter)
+		e.reset()
+		size := 0
+		for i := range rows {
+			headers := rows[i].Headers
+			if len(headers) == 0 {
+				e.levels, e.reps = append(e.levels, 0), append(e.reps, 0)
+			}
+			for k := range headers {
+				v := of(&headers[k])
+				if v != nil || defined == 1 {
+					e.values = append(e.values, v)
+					size += len(v)
+				}
+				e.levels = append(e.levels, level(v != nil || defined == 1, defined))
+				e.reps = append(e.reps, level(k > 0, 1))
+			}
+			if i+1 == len(rows) || len(e.levels) >= chunkRows || size >= chunkBytes {
+				if err := e.flush(column); err != nil {
+					return err
+				}
+				size = 0
+			}
+		}
+		return nil
+	}
+}
+
+func (e *Encoder) partitions(w file.ColumnChunkWriter, partition int32, n int) error {
+	column := w.(*file.Int32ColumnChunkWriter)
+	same := make([]int32, min(n, chunkRows))
+	for i := range same {
+		same[i] = partition
+	}
+	for ; n > 0; n -= min(n, chunkRows) {
+		if _, err := column.WriteBatch(same[:min(n, chunkRows)], nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numbers returns what writes a column of 64-bit numbers.
+func (e *Encoder) numbers(rows []Row, of func(*Row) (int64, bool), optional bool) func(file.ColumnChunkWriter) error {
+	return func(w file.ColumnChunkWriter) error {
+		column := w.(*file.Int64ColumnChunkWriter)
+		e.reset()
+		for i := range rows {
+			n, ok := of(&rows[i])
+			if ok {
+				e.ints = append(e.ints, n)
+			}
+			if optional {
+				e.levels = append(e.levels, level(ok, 1))
+			}
+			if i+1 < len(rows) && (i+1)%chunkRows != 0 {
+				continue
+			}
+			var levels []int16
+			if optional {
+				levels = e.levels
+			}
+			if _, err := column.WriteBatch(e.ints, levels, nil); err != nil {
+				return err
+			}
+			e.reset()
+		}
+		return nil
+	}
+}

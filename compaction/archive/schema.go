@@ -1,0 +1,111 @@
+package archive
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/compress"
+	"github.com/apache/arrow/go/v17/parquet/schema"
+)
+
+// Value says how the column kafka_value is typed. Persisted in the objects' rows.
+type Value string
+
+// The types of values.
+const (
+	Binary Value = "binary"
+	String Value = "string"
+	JSON   Value = "json"
+)
+
+// The columns' field ids. Persisted; never renumber.
+const (
+	idTopic = iota + 1
+	idPartition
+	idOffset
+	idTimestamp
+	idTimestampType
+	idKey
+	idHeaders
+	idHeaderElement
+	idHeaderKey
+	idHeaderValue
+	idValue
+	idInvalid
+)
+
+// The columns in their order.
+const (
+	colTopic         = "kafka_topic"
+	colPartition     = "kafka_partition"
+	colOffset        = "kafka_offset"
+	colTimestamp     = "kafka_timestamp"
+	colTimestampType = "kafka_timestamp_type"
+	colKey           = "kafka_key"
+	colHeaders       = "kafka_headers"
+	colValue         = "kafka_value"
+	colInvalid       = "kafka_value_invalid" // only where values are typed
+)
+
+// node is a primitive column. Its arguments are the table below, so a failure is a bug.
+func node(name string, r parquet.Repetition, l schema.LogicalType, t parquet.Type, id int32) schema.Node {
+	return schema.MustPrimitive(schema.NewPrimitiveNodeLogical(name, r, l, t, -1, id))
+}
+
+// schemaOf returns the schema of objects whose values are typed so.
+func schemaOf(v Value) (*schema.GroupNode, error) {
+	required, optional := parquet.Repetitions.Required, parquet.Repetitions.Optional
+	none, text := schema.NoLogicalType{}, schema.StringLogicalType{}
+	bytes := parquet.Types.ByteArray
+	var typed schema.LogicalType
+	switch v {
+	case Binary:
+		typed = none
+	case String:
+		typed = text
+	case JSON:
+		typed = schema.JSONLogicalType{}
+	default:
+		return nil, fmt.Errorf("values of type %q", v)
+	}
+	element := schema.MustGroup(schema.NewGroupNode("element", required, schema.FieldList{
+		node("key", required, text, bytes, idHeaderKey),
+		node("value", optional, none, bytes, idHeaderValue),
+	}, idHeaderElement))
+	list := schema.MustGroup(schema.NewGroupNode("list", parquet.Repetitions.Repeated, schema.FieldList{element}, -1))
+	fields := schema.FieldList{
+		node(colTopic, required, text, bytes, idTopic),
+		node(colPartition, required, none, parquet.Types.Int32, idPartition),
+		node(colOffset, required, none, parquet.Types.Int64, idOffset),
+		node(colTimestamp, optional, schema.NewTimestampLogicalType(true, schema.TimeUnitMicros), parquet.Types.Int64, idTimestamp),
+		node(colTimestampType, required, text, bytes, idTimestampType),
+		node(colKey, optional, none, bytes, idKey),
+		schema.MustGroup(schema.NewGroupNodeLogical(colHeaders, required, schema.FieldList{list}, schema.NewListLogicalType(), idHeaders)),
+		node(colValue, optional, typed, bytes, idValue),
+	}
+	if v != Binary {
+		fields = append(fields, node(colInvalid, optional, none, bytes, idInvalid))
+	}
+	return schema.NewGroupNode("kafka_record", required, fields, -1)
+}
+
+// pageBytes is how large a page may be before it is compressed.
+const pageBytes = 1 << 20
+
+// properties are those of every object: encodings of Parquet's first version only,
+// since Snowflake loads no others; statistics where rows are sorted or filtered by.
+func properties() *parquet.WriterProperties {
+	options := []parquet.WriterProperty{
+		parquet.WithCreatedBy("wadi"), parquet.WithRootName("kafka_record"),
+		parquet.WithVersion(parquet.V2_LATEST), parquet.WithDataPageVersion(parquet.DataPageV1),
+		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithDataPageSize(pageBytes),
+		parquet.WithDictionaryDefault(false), parquet.WithStats(false),
+	}
+	for _, c := range []string{colTopic, colPartition, colTimestampType, colKey, colHeaders + ".list.element.key"} {
+		options = append(options, parquet.WithDictionaryFor(c, true))
+	}
+	for _, c := range []string{colPartition, colOffset, colTimestamp} {
+		options = append(options, parquet.WithStatsFor(c, true))
+	}
+	return parquet.NewWriterProperties(options...)
+}
