@@ -115,6 +115,14 @@ func (p *program) app() *cli.App {
 					p.command(p.segmentsShowCommand()),
 				},
 			},
+			{
+				Name: "archive", Usage: "list the Parquet objects of a topic and print the statement that makes them a table",
+				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("archive"),
+				Subcommands: []*cli.Command{
+					p.command(p.archiveListCommand()),
+					p.command(p.archiveSQLCommand()),
+				},
+			},
 			p.command(p.verifyCommand()),
 			p.command(p.verifyHistoryCommand()),
 			{

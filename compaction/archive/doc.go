@@ -1,7 +1,7 @@
 // Package archive writes records as Parquet objects and names them.
 //
-// It does: the encoding (encode.go, schema.go) and the keys (key.go). PARQUET.md, one
-// folder up, says the layout.
+// It does: the encoding (encode.go, schema.go), the keys (key.go), the statements that make the
+// objects a table (engines.go). PARQUET.md, one folder up, says the layout.
 //
 // It does not: choose what is archived, or put it into a bucket: package compaction does.
 //
