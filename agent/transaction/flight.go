@@ -34,10 +34,7 @@ type seat struct {
 // gather judges what waits, in order, and takes at most one effect of each id.
 func (l *lane) gather() *flight {
 	f := &flight{own: metastore.TransactionsJournal(l.journal), drafts: map[metastore.JournalID][]byte{}}
-	l.mu.Lock()
-	queue := l.mu.queue
-	l.mu.queue = nil
-	l.mu.Unlock()
+	queue := l.take()
 	if len(queue) == 0 {
 		return f
 	}
@@ -64,10 +61,7 @@ func (l *lane) gather() *flight {
 		}
 	})
 	if len(rest) > 0 {
-		l.mu.Lock()
-		l.mu.queue = append(rest, l.mu.queue...)
-		l.wakeUp()
-		l.mu.Unlock()
+		l.putBack(rest)
 	}
 	return f
 }

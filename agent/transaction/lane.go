@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,7 @@ type request struct {
 	judge func(s *stored.State) verdict // under the replica's lock: it must not block
 	alone bool                          // a strict append of it was refused: it goes without its markers
 	done  chan outcome                  // has room for one
+	own   bool                          // nobody waits for it; of an id there is one in the queue
 }
 
 // outcome is what became of a request in its lane.
@@ -60,12 +62,15 @@ type lane struct {
 	mu          struct {
 		sync.Mutex
 		queue  []*request
+		own    map[string]bool // ids of the queue's own requests
 		closed error
 	}
 }
 
 func newLane(c *Coordinator, journal int) *lane {
-	return &lane{c: c, journal: journal, wake: make(chan struct{}, 1), partly: map[string]uint64{}}
+	l := &lane{c: c, journal: journal, wake: make(chan struct{}, 1), partly: map[string]uint64{}}
+	l.mu.own = map[string]bool{}
+	return l
 }
 
 func (l *lane) replica() *metastore.Replica {
@@ -82,9 +87,38 @@ func (l *lane) submit(r *request) error {
 	case len(l.mu.queue) >= l.c.cfg.QueueMax:
 		return fmt.Errorf("%w: too many requests wait", ErrNotAvailable)
 	}
-	l.mu.queue = append(l.mu.queue, r)
-	l.wakeUp()
+	if r.own && l.mu.own[r.id] {
+		return nil
+	}
+	l.putLocked(len(l.mu.queue), r)
 	return nil
+}
+
+// putLocked puts requests into the queue, at a place of it.
+func (l *lane) putLocked(at int, requests ...*request) {
+	for _, r := range requests {
+		if r.own {
+			l.mu.own[r.id] = true
+		}
+	}
+	l.mu.queue = slices.Insert(l.mu.queue, at, requests...)
+	l.wakeUp()
+}
+
+// take empties the queue.
+func (l *lane) take() []*request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	queue := l.mu.queue
+	l.mu.queue, l.mu.own = nil, map[string]bool{}
+	return queue
+}
+
+// putBack puts requests before all that has come since they were taken.
+func (l *lane) putBack(requests []*request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.putLocked(0, requests...)
 }
 
 func (l *lane) wakeUp() {
@@ -166,22 +200,19 @@ func (l *lane) flush(ctx context.Context) error {
 
 // again puts what a refused append was made of before all that waits.
 func (l *lane) again(f *flight) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	front := make([]*request, 0, len(f.flying)+len(l.mu.queue))
+	front := make([]*request, 0, len(f.flying))
 	for _, s := range f.flying {
 		s.request.alone = s.request.alone || s.strict
 		front = append(front, s.request)
 	}
-	l.mu.queue = append(front, l.mu.queue...)
-	l.wakeUp()
+	l.putBack(front)
 }
 
 // finish has a Prepared transaction's markers, ends and completion appended. Nobody waits for it:
 // if it fails, it is resumed.
 func (l *lane) finish(id string) {
 	// After an error the term has ended or the queue is full: resume comes by.
-	_ = l.submit(&request{id: id, done: make(chan outcome, 1), judge: func(s *stored.State) verdict {
+	_ = l.submit(&request{id: id, own: true, done: make(chan outcome, 1), judge: func(s *stored.State) verdict {
 		if t := s.Get(id); t != nil && t.Status.Prepared() {
 			return verdict{finish: t}
 		}

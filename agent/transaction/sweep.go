@@ -30,7 +30,7 @@ func (c *Coordinator) abortTimedOut(_ context.Context, l *lane) {
 	var late []*stored.Transaction
 	metastore.View(l.replica(), func(s *stored.State) { late = s.TimedOut(now) })
 	for _, t := range late[:min(len(late), sweepMax)] {
-		r := &request{id: t.ID, done: make(chan outcome, 1), judge: func(s *stored.State) verdict {
+		r := &request{id: t.ID, own: true, done: make(chan outcome, 1), judge: func(s *stored.State) verdict {
 			if now := s.Get(t.ID); now == nil || now.Number != t.Number || now.Status != stored.Ongoing {
 				return verdict{}
 			}
@@ -57,7 +57,7 @@ func (c *Coordinator) removeIdle(_ context.Context, l *lane) {
 	var idle []*stored.Transaction
 	metastore.View(l.replica(), func(s *stored.State) { idle = s.Idle(before, sweepMax) })
 	for _, t := range idle {
-		r := &request{id: t.ID, done: make(chan outcome, 1), judge: func(s *stored.State) verdict {
+		r := &request{id: t.ID, own: true, done: make(chan outcome, 1), judge: func(s *stored.State) verdict {
 			if now := s.Get(t.ID); now == nil || now.Written != t.Written {
 				return verdict{}
 			}

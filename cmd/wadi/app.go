@@ -105,6 +105,15 @@ func (p *program) app() *cli.App {
 					p.command(p.groupsDeleteCommand()),
 				},
 			},
+			{
+				Name: "transactions", Usage: "list, describe and abort transactions",
+				HideHelp: true, Flags: []cli.Flag{helpFlag()}, OnUsageError: usage, Action: group("transactions"),
+				Subcommands: []*cli.Command{
+					p.command(p.transactionsListCommand()),
+					p.command(p.transactionsDescribeCommand()),
+					p.command(p.transactionsAbortCommand()),
+				},
+			},
 			p.command(p.produceCommand()),
 			p.command(p.consumeCommand()),
 			{
