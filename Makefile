@@ -93,7 +93,7 @@ sim: check ## simulate SEEDS (100) clusters from SEED0 on; TWICE=1 compares trac
 	.cache/replay -program .cache/seed.wasm -cache .cache/wazero -seed0 $(SEED0) -seeds $(SEEDS) $(if $(TWICE),-twice) -- $(ARGS)
 
 lint: check ## gofmt, go vet, staticcheck
-	@unformatted=$$(gofmt -l agent bench cmd metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
+	@unformatted=$$(gofmt -l agent bench cmd compaction metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	@if [ -f $(CLIENTS)/go.mod ]; then cd $(CLIENTS) && $(GO) vet -tags cluster,languages ./...; fi

@@ -73,13 +73,15 @@ func (c *Compactor) filthiest(ctx context.Context, i int) (*pass, error) {
 		id       shard.PartitionID
 		merged   shard.Merged
 		logStart int64
+		archived int64 // the archive has what lies below
 	}
 	var parts []part
 	metastore.View(c.deps.Replica(i), func(s *shard.State) {
 		for _, id := range s.Partitions() {
 			merged, _ := s.Merged(id)
 			if logStart, _, _, _ := s.Bounds(id); logStart < merged.To {
-				parts = append(parts, part{id, merged, logStart})
+				archived, _ := s.Archived(id)
+				parts = append(parts, part{id, merged, logStart, archived})
 			}
 		}
 	})
@@ -95,7 +97,11 @@ func (c *Compactor) filthiest(ctx context.Context, i int) (*pass, error) {
 		if !ok || !policy.Compact || c.Stopped(p.id) != nil || c.Uncleanable(p.id) != nil {
 			continue
 		}
-		d, err := c.measure(ctx, p.id, p.logStart, policy, now)
+		below := int64(math.MaxInt64)
+		if policy.Archive.On {
+			below = p.archived // the archive has every record, those too that key compaction removes later
+		}
+		d, err := c.measure(ctx, p.id, p.logStart, below, policy, now)
 		if err != nil {
 			return nil, err
 		}
@@ -133,8 +139,8 @@ func (d *dirt) ratio() float64 {
 	return float64(d.dirty) / float64(d.clean+d.dirty)
 }
 
-// measure reads a partition's rows. What is too young, and all after it, is not cleaned.
-func (c *Compactor) measure(ctx context.Context, id shard.PartitionID, logStart int64, policy Policy, now time.Time) (d dirt, err error) {
+// measure reads a partition's rows. What is too young or reaches beyond below, and all after it, is not cleaned.
+func (c *Compactor) measure(ctx context.Context, id shard.PartitionID, logStart, below int64, policy Policy, now time.Time) (d dirt, err error) {
 	youngest := int64(math.MaxInt64)
 	if policy.MinLag > 0 {
 		youngest = now.Add(-policy.MinLag).UnixMilli()
@@ -152,7 +158,7 @@ func (c *Compactor) measure(ctx context.Context, id shard.PartitionID, logStart 
 			case d.from < 0 && segment.IndexCompacted(row.Index):
 				d.clean += row.Length
 				continue
-			case row.MaxTimestamp > youngest:
+			case row.MaxTimestamp > youngest || row.End > below:
 				return d, nil
 			case d.from < 0:
 				d.from = row.Base

@@ -24,7 +24,7 @@ var ErrLevel = errors.New("agents of an older release may be alive")
 func LevelOf(kind EffectKind) int32 {
 	switch kind {
 	case EffectGroupConfig,
-		EffectMarker, EffectSwap, EffectJump,
+		EffectMarker, EffectSwap, EffectJump, EffectArchived,
 		EffectOffsetsPending, EffectOffsetsEnded, EffectConsumerMixed, EffectConsumerDowngraded, EffectEndedForgotten,
 		EffectTransactionInit, EffectTransactionAdded, EffectTransactionDecided, EffectTransactionCompleted, EffectTransactionRemoved:
 		return LevelTransactions

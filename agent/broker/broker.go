@@ -194,6 +194,19 @@ func (b *Broker) topicByID(id [16]byte) (t *catalog.Topic) {
 	return t
 }
 
+// hear reads the catalog once if it lacks a partition that a request names: another
+// agent may have made it just now. What is unknown after a read that failed is unknown all the same.
+func (b *Broker) hear(ctx context.Context, lacks func(s *catalog.State) bool) {
+	var lacking bool
+	b.viewCatalog(func(s *catalog.State) { lacking = lacks(s) })
+	if !lacking {
+		return
+	}
+	if err := b.refreshCatalog(ctx); err != nil {
+		b.deps.Log.Warn("reading the catalog for an unknown topic", "err", err)
+	}
+}
+
 // refreshCatalog reads the catalog's journal, so that what another agent has just
 // changed is seen.
 func (b *Broker) refreshCatalog(ctx context.Context) error {

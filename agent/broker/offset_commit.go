@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -37,6 +38,15 @@ func (b *Broker) handleOffsetCommit(ctx context.Context, r *wire.Request) wire.A
 	asked := false        // whether the group has a say in it
 	var admitted []*int16 // the codes of what the group has a say in
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
+	b.hear(ctx, func(s *catalog.State) bool {
+		return slices.ContainsFunc(req.Topics, func(in kmsg.OffsetCommitRequestTopic) bool {
+			topic := s.Topic(in.Topic)
+			if req.Version >= commitTopicIDVersionMin {
+				topic = s.ByID(in.TopicID)
+			}
+			return topic == nil || slices.ContainsFunc(in.Partitions, func(p kmsg.OffsetCommitRequestTopicPartition) bool { return p.Partition >= topic.Partitions })
+		})
+	})
 	b.viewCatalog(func(s *catalog.State) {
 		for i := range req.Topics {
 			in, out := &req.Topics[i], &resp.Topics[i]

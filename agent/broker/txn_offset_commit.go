@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -33,6 +34,12 @@ func (b *Broker) handleTxnOffsetCommit(ctx context.Context, r *wire.Request) wir
 	metadataMax := int(b.cfg.Settings.Int64("offset.metadata.max.bytes"))
 	var admitted []*int16
 	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
+	b.hear(ctx, func(s *catalog.State) bool {
+		return slices.ContainsFunc(req.Topics, func(in kmsg.TxnOffsetCommitRequestTopic) bool {
+			topic := s.Topic(in.Topic)
+			return topic == nil || slices.ContainsFunc(in.Partitions, func(p kmsg.TxnOffsetCommitRequestTopicPartition) bool { return p.Partition >= topic.Partitions })
+		})
+	})
 	b.viewCatalog(func(s *catalog.State) {
 		for i := range req.Topics {
 			in, out := &req.Topics[i], &resp.Topics[i]
