@@ -14,15 +14,14 @@ type Terms interface {
 	EndTerm(ctx context.Context, term Term, force bool) (bool, error)
 	Terms(ctx context.Context, ended ...Term) ([]TermInfo, error)
 	PruneTerms(ctx context.Context, age time.Duration, keep []Term, rowsMax int) (int, error)
-	Cluster() Cluster
 }
 
-// Rows of terms that ended long ago tell nobody anything.
+// Rows of terms that ended long ago tell nobody anything: a term without a row is taken for
+// one that has ended, by the metastore and by whoever lists terms.
 const (
-	termsKeptFor  = 7 * 24 * time.Hour
-	pruneEvery    = time.Hour
-	pruneFreshMax = time.Minute // how old what the replicas know may be
-	pruneRowsMax  = 1000        // terms pruned by one statement
+	termsKeptFor = 7 * 24 * time.Hour
+	pruneEvery   = time.Hour
+	pruneRowsMax = 1000 // terms pruned by one statement
 )
 
 // Reaper ends the terms whose lease has expired, and then lets the followed
@@ -106,19 +105,13 @@ func (p *Reaper) turn(j JournalID) int {
 	return min(p.Turn(j), turnsMax)
 }
 
-// prune deletes, each hour, the rows of terms that ended long ago and that no journal
-// has a number of. known has those of the replicas: all there are, if the replicas
-// of all journals have been confirmed since.
+// prune deletes, each hour, the rows of terms that ended long ago. Those of which a replica
+// here has a number are kept: its journal was not told of their end, so something is slow.
+// Others may have journals that aren't followed here; they lose nothing by it.
 func (p *Reaper) prune(ctx context.Context, known []Term) error {
 	now := p.follower.cfg.Clock()
 	if now.Sub(p.pruned) < pruneEvery || p.turn(CatalogJournal) > 0 {
 		return nil
-	}
-	for _, id := range p.store.Cluster().Journals() {
-		r := p.follower.Replica(id)
-		if r == nil || r.Err() != nil || now.Sub(r.FreshAt()) > pruneFreshMax {
-			return nil
-		}
 	}
 	p.pruned = now
 	n, err := p.store.PruneTerms(ctx, termsKeptFor, known, pruneRowsMax)
