@@ -196,6 +196,10 @@ func (a *Agent) sources(p *process) metrics.Sources {
 			}
 			return nil
 		},
+		Agents: func() metrics.Agents {
+			v := p.members.View()
+			return metrics.Agents{Live: len(v.Live()), Named: len(v.Named()), Level: p.level(), Served: len(v.Served())}
+		},
 		Clock: time.Now,
 	}
 }

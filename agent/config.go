@@ -13,6 +13,7 @@ import (
 	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/metrics"
 	"github.com/wadi-io/wadi/metastore"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	Ingest      ingest.Config            // its Clock and Log are set by the agent
 	Snapshot    metastore.SnapshotConfig // its Log is set by the agent
 	Settings    map[string]string        // broker settings by Kafka's names
+	Prices      metrics.Prices           // of requests to a bucket that isn't local
 	Version     string                   // of the program
 	Log         *slog.Logger
 
@@ -88,6 +90,7 @@ func Default() Config {
 		Hedge:      bucket.DefaultHedgeConfig(),
 		Ingest:     ingest.DefaultConfig(),
 		Snapshot:   metastore.DefaultSnapshotConfig(),
+		Prices:     metrics.DefaultPrices(),
 		Version:    "dev",
 		Log:        slog.Default(),
 	}

@@ -74,6 +74,9 @@ func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*p
 	if err != nil {
 		return nil, err
 	}
+	if !localBucket(cfg.Bucket) {
+		p.metrics.Price(cfg.Prices)
+	}
 	if err := p.open(ctx, cfg, settings); err != nil {
 		p.close()
 		return nil, err

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,8 @@ type Metrics struct {
 	bucketRequests *prometheus.CounterVec
 	bucketTook     *prometheus.HistogramVec
 	bucketBytes    *prometheus.CounterVec
+	dollars        *prometheus.CounterVec
+	prices         atomic.Pointer[Prices]
 
 	pulled *pulled
 
@@ -60,13 +63,15 @@ func New(registerer prometheus.Registerer, version string, names Names) (*Metric
 		bucketRequests: counters("wadi_bucket_requests_total", "Requests to the bucket.", "kind", "outcome"),
 		bucketTook:     histograms("wadi_bucket_request_seconds", "Time of requests to the bucket.", "kind"),
 		bucketBytes:    counters("wadi_bucket_bytes_total", "Bytes that went to the bucket and came from it.", "kind"),
+		dollars:        counters("wadi_cost_dollars_total", "What the requests to the bucket cost by the price table, in dollars; storage and traffic are not in it. 0 for a folder.", "kind"),
 		pulled:         newPulled(),
 	}
+	m.Price(Prices{})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "wadi_build_info", Help: "1, labelled with the version of the program."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	for _, c := range []prometheus.Collector{
 		build, m.outcomes, m.took, m.requestBytes, m.answerBytes, m.produce,
-		m.bucketRequests, m.bucketTook, m.bucketBytes, m.pulled,
+		m.bucketRequests, m.bucketTook, m.bucketBytes, m.dollars, m.pulled,
 	} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err
@@ -123,10 +128,16 @@ func (m *Metrics) Bucket(r bucket.Request) {
 	kind := string(r.Op)
 	m.bucketRequests.WithLabelValues(kind, bucket.Outcome(r.Err)).Inc()
 	m.bucketTook.WithLabelValues(kind).Observe(r.Took.Seconds())
+	if charged(r.Err) {
+		m.dollars.WithLabelValues(kind).Add(m.prices.Load().of(r.Op))
+	}
 	if r.Bytes > 0 {
 		m.bucketBytes.WithLabelValues(kind).Add(float64(r.Bytes))
 	}
 }
+
+// Price says what requests to the bucket cost from now on; at first nothing.
+func (m *Metrics) Price(p Prices) { m.prices.Store(&p) }
 
 // Watch has the metrics ask these sources from now on, instead of those before.
 func (m *Metrics) Watch(s Sources) { m.pulled.sources.Store(&s) }

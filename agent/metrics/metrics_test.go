@@ -95,6 +95,7 @@ func touch(m *Metrics) {
 		Pushed:          follower.PushStats,
 		Peers:           func() *follow.Stats { return &follow.Stats{Peers: 16, Reachable: 17} },
 		Compaction:      func() *Compaction { return &Compaction{Merges: 18} },
+		Agents:          func() Agents { return Agents{Live: 21, Named: 22, Level: 2, Served: 23} },
 		Clock:           func() time.Time { return begin },
 	})
 }

@@ -31,6 +31,7 @@ type Sources struct {
 	Pushed          func() metastore.PushStats // what other agents pushed
 	Peers           func() *follow.Stats
 	Compaction      func() *Compaction
+	Agents          func() Agents
 	Clock           func() time.Time // that Replica.FreshAt is told by; needed for Replicas
 }
 
@@ -71,7 +72,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
 		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), cacheDiskGroup(), buffersGroup(), statementsGroup(), replicasGroup(), lostTailsGroup(),
-		pushedGroup(), peersGroup(), compactionGroup(),
+		pushedGroup(), peersGroup(), compactionGroup(), agentsGroup(),
 	}}
 	p.sources.Store(&Sources{})
 	return p
@@ -314,6 +315,28 @@ func peersGroup() group {
 			emit("", float64(v.Peers), float64(v.Reachable), float64(v.Streams), float64(v.StreamsEnded),
 				float64(v.Entries), float64(v.Dropped), float64(v.Bytes))
 		}
+	}}
+}
+
+// Agents is how an agent sees its cluster.
+type Agents struct {
+	Live, Named int
+	Level       int32 // of features
+	Served      int   // shards
+}
+
+func agentsGroup() group {
+	return group{[]pulledMetric{
+		gauge("wadi_agents_live", "Agents whose leases have not run out, as this one knows them, itself included."),
+		gauge("wadi_agents_named", "Agents that clients are sent to."),
+		gauge("wadi_feature_level", "The feature level of the cluster. It rises when the last agent of an older release is gone."),
+		gauge("wadi_shards_served", "Shards for which clients are sent to this agent."),
+	}, func(s *Sources, emit func(string, ...float64)) {
+		if s.Agents == nil {
+			return
+		}
+		v := s.Agents()
+		emit("", float64(v.Live), float64(v.Named), float64(v.Level), float64(v.Served))
 	}}
 }
 
