@@ -296,6 +296,7 @@ func TestCluster_CoordinatorsComeAndGo(t *testing.T) {
 					opts := func() []kgo.Opt {
 						o := append(n.clients(all[0]), kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second))
 						if protocol == "consumer" {
+							//lint:ignore SA1029 the client looks for a string
 							return append(o, kgo.WithContext(context.WithValue(t.Context(), "opt_in_kafka_next_gen_balancer_beta", true)))
 						}
 						return o

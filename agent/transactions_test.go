@@ -149,7 +149,7 @@ func TestTransactions_GroupOffsets(t *testing.T) {
 		}
 		for life, copied := 0, 0; copied < len(want); life++ {
 			session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(s.pipes.dial), kgo.TransactionalID("copier"),
-				kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+				kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 			if err != nil {
 				t.Fatal(err)

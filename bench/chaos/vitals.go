@@ -21,8 +21,6 @@ type vitals struct {
 const (
 	vitalsEvery   = 5 * time.Second
 	vitalsTimeout = 2 * time.Second
-	// goroutinesIdleMax is what an agent may hold without clients; more is a leak.
-	goroutinesIdleMax = 300
 )
 
 // watchVitals looks at all agents again and again.
