@@ -132,7 +132,7 @@ func TestGroups_JoinRebalanceLeaveResume(t *testing.T) {
 				s.produce(6, "a", "b", "c", "d", "e", "f")
 				opt := kgo.Balancers(balancer)
 				one := s.member(opt)
-				time.Sleep(5 * time.Second)
+				time.Sleep(15 * time.Second) // a fetch may have begun before all offsets were known, and wait for 5 s
 				if got := one.owns(); !slices.Equal(got, all(6)) {
 					t.Fatalf("alone it owns %v", got)
 				}
