@@ -165,8 +165,8 @@ func seeFates(ctx context.Context, b Bucket, t metastore.Term, e *metastore.Evid
 	}
 	for _, o := range objects {
 		f, err := readFooter(ctx, b, o)
-		if errors.Is(err, bucket.ErrNotFound) {
-			continue // collected meanwhile
+		if errors.Is(err, bucket.ErrNotFound) || errors.Is(err, segment.ErrCorrupt) {
+			continue // collected meanwhile, or damaged: it says nothing, and whoever reads it is told
 		}
 		if err != nil {
 			return err
