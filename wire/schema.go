@@ -67,7 +67,9 @@ type schema struct {
 }
 
 // schemas returns the shapes of all requests that can have a route.
-func schemas() []schema { return slices.Concat(mainSchemas(), adminSchemas(), groupSchemas(), transactionSchemas()) }
+func schemas() []schema {
+	return slices.Concat(mainSchemas(), adminSchemas(), groupSchemas(), transactionSchemas())
+}
 
 // mainSchemas returns the shapes of the requests that records, topics and the cluster need.
 func mainSchemas() []schema {
