@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,11 +27,12 @@ const (
 type world struct {
 	t      *testing.T
 	store  metastore.Store
-	nextID int64
+	lastID atomic.Int64
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, store: memory.New(time.Now, metastore.Cluster{ID: "VFJBTlNBQ1RJT05TLi4uLg", Shards: testShards, Groups: 2, Transactions: 1}), nextID: 100}
+	w := &world{t: t, store: memory.New(time.Now, metastore.Cluster{ID: "VFJBTlNBQ1RJT05TLi4uLg", Shards: testShards, Groups: 2, Transactions: 1})}
+	w.lastID.Store(100)
 	a := w.start(nil)
 	var drafts []metastore.Draft
 	for i, o := range shard.Openings(testTopic, [16]byte{1}, 0, 0, 4000, testShards) {
@@ -41,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) newID(context.Context) (int64, error) { w.nextID++; return w.nextID, nil }
+func (w *world) newID(context.Context) (int64, error) { return w.lastID.Add(1), nil }
 
 // agent is a coordinator of one term.
 type agent struct {
