@@ -16,7 +16,7 @@ import (
 )
 
 // Conn is one client connection. Up to three goroutines serve it: one reads
-// frames (read.go), one takes requests in order (handle.go), and from the first
+// frames (frame.go), one takes requests in order (handle.go), and from the first
 // overlapping request on one waits for their answers and writes them (handle.go).
 type Conn struct {
 	server *Server
