@@ -544,3 +544,21 @@ func TestKeyMap(t *testing.T) {
 		t.Error("a key that isn't there")
 	}
 }
+
+// The archive has every record: none goes before it is archived.
+func TestClean_WaitsForTheArchive(t *testing.T) {
+	id := cleanedPartition
+	w := newWorld(t)
+	a := w.agent()
+	policy := compacted
+	policy.Archive = archived.Archive
+	a.open(1, 1, policy)
+	a.flush(a.keyed(id, batch.None, 0, 0, "a=1", "b=1", "a=2"))
+	a.merge()
+	a.clean()
+	a.wantStored(id, "nothing is archived", "0:a=1 1:b=1 2:a=2")
+	a.append(0, shard.AppendArchived(nil, shard.Archived{Partition: id, Expected: 0, To: 3}))
+	w.pass(2 * lookAgain)
+	a.clean()
+	a.wantStored(id, "all is archived", "1:b=1 2:a=2")
+}
