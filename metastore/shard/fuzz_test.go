@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/wadi-io/wadi/metastore"
 )
@@ -18,10 +19,11 @@ func bytesAllocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// The memory that an input may ask for: a factor of its size, and what one opening may take.
+// The memory that an input may ask for: a factor of its size, and what one opening may
+// take, which is each partition and two pointers to it.
 const (
 	memoryFactorMax = 200
-	memoryBytesMax  = partitionsMax*(128+8+8+8) + 4<<20
+	memoryBytesMax  = partitionsMax*int(unsafe.Sizeof(partition{})+2*unsafe.Sizeof(&partition{})) + 16<<20
 )
 
 // FuzzApply folds any effects onto a state; what it comes to can be taken up from a snapshot.
