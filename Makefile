@@ -101,7 +101,7 @@ lint: check ## gofmt, go vet, staticcheck
 # Go's fuzzer now and then takes the end of its own time for a failure; a real one is
 # kept in testdata, so that it fails again.
 fuzz: check ## fuzz every decoder for FUZZTIME (60s, or 20000x) each
-	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent bench cmd metastore wire | grep -v '^$(CLIENTS)/' | sort); do \
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent bench cmd compaction metastore wire | grep -v '^$(CLIENTS)/' | sort); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$target, $$(dirname $$file), $(FUZZTIME)"; \
 			fuzz="$(GO) test -run ^$$ -fuzz ^$$target$$ -fuzztime $(FUZZTIME) ./$$(dirname $$file)"; \

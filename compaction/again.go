@@ -86,7 +86,7 @@ func (c *Compactor) workAgain(rows []metastore.ExtentRow) (*work, error) {
 		w.topic, _ = s.TopicID(id.Topic)
 		_, open = s.Merged(id)
 	})
-	if !open || c.Stopped(id) != nil {
+	if !open || c.rests(id) {
 		return nil, nil
 	}
 	seen := map[segment.Aborted]bool{}
@@ -98,7 +98,7 @@ func (c *Compactor) workAgain(rows []metastore.ExtentRow) (*work, error) {
 		segmentID, ok := segment.ParseKey(row.Object)
 		x, err := segment.ParseIndex(row.Index, row.Base, row.End, row.Length)
 		if !ok || err != nil {
-			c.stop(id, fmt.Errorf("%w: the row of offset %d in %s: %w", errSource, row.Base, row.Object, err))
+			c.stop(id, fmt.Errorf("%w: the row of offset %d in %s: %w", errDamaged, row.Base, row.Object, err))
 			return nil, nil
 		}
 		w.sources = append(w.sources, source{

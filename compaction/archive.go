@@ -50,7 +50,9 @@ func (c *Compactor) Archive(ctx context.Context, i int) error {
 				return fmt.Errorf("archive partition %v: %w", a.id, err)
 			}
 			if done {
-				delete(c.waiting[i], a.id)
+				if !c.wasPutOff(a.id) {
+					delete(c.waiting[i], a.id)
+				}
 				break
 			}
 		}
@@ -90,7 +92,7 @@ func (c *Compactor) archivings(i int) []archiving {
 		if !waits {
 			since = now
 		}
-		if waiting[a.id] = since; a.due(now, since) {
+		if waiting[a.id] = since; !c.rests(a.id) && (c.wasPutOff(a.id) || a.due(now, since)) {
 			due = append(due, a)
 		}
 	}
@@ -114,7 +116,7 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool
 	}
 	works, err := c.read(ctx, []*work{w})
 	if err != nil || len(works) == 0 {
-		return true, err // stopped, and said
+		return true, err // put off or stopped, and said
 	}
 	hours, to, err := w.hours()
 	if err != nil {
@@ -198,14 +200,14 @@ func (c *Compactor) archiveRows(ctx context.Context, a *archiving, w *work) (*wo
 		return nil, fmt.Errorf("read the extents: %w", err)
 	}
 	if len(rows) == 0 || rows[0].Base > w.from {
-		c.stop(a.id, fmt.Errorf("%w: no extent holds offset %d", errSource, w.from))
+		c.stop(a.id, fmt.Errorf("%w: no extent holds offset %d", errDamaged, w.from))
 		return nil, nil
 	}
 	row := &rows[0]
 	id, ok := segment.ParseKey(row.Object)
 	x, err := segment.ParseIndex(row.Index, row.Base, row.End, row.Length)
 	if !ok || err != nil {
-		c.stop(a.id, fmt.Errorf("%w: the row of offset %d in %s: %w", errSource, row.Base, row.Object, err))
+		c.stop(a.id, fmt.Errorf("%w: the row of offset %d in %s: %w", errDamaged, row.Base, row.Object, err))
 		return nil, nil
 	}
 	w.to = min(w.to, row.End)
@@ -245,7 +247,7 @@ func (w *work) hours() (hours map[archive.Hour][]archive.Row, to int64, err erro
 		batch.SetBaseOffset(b.body, b.base)
 		h, err := batch.Parse(b.body)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%w: offset %d: %w", errSource, b.base, err)
+			return nil, 0, fmt.Errorf("%w: offset %d: %w", errDamaged, b.base, err)
 		}
 		if h.Control() || h.Transactional() && w.isAborted(h.ProducerID, b.base) {
 			continue
@@ -255,7 +257,7 @@ func (w *work) hours() (hours map[archive.Hour][]archive.Row, to int64, err erro
 		}
 		for r, err := range batch.Records(b.body, archiveBatchBytesMax) {
 			if err != nil {
-				return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errSource, b.base, err)
+				return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
 			}
 			if r.Offset < w.from || r.Offset >= w.to {
 				continue

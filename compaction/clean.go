@@ -94,7 +94,7 @@ func (c *Compactor) filthiest(ctx context.Context, i int) (*pass, error) {
 			continue
 		}
 		policy, ok := c.deps.Catalog.Policy(p.id.Topic)
-		if !ok || !policy.Compact || c.Stopped(p.id) != nil || c.Uncleanable(p.id) != nil {
+		if !ok || !policy.Compact || c.rests(p.id) || c.Uncleanable(p.id) != nil {
 			continue
 		}
 		below := int64(math.MaxInt64)
@@ -104,6 +104,9 @@ func (c *Compactor) filthiest(ctx context.Context, i int) (*pass, error) {
 		d, err := c.measure(ctx, p.id, p.logStart, below, policy, now)
 		if err != nil {
 			return nil, err
+		}
+		if c.rests(p.id) {
+			continue
 		}
 		ratio := d.ratio()
 		if !d.overdue && ratio <= policy.DirtyRatio {
@@ -162,9 +165,7 @@ func (c *Compactor) measure(ctx context.Context, id shard.PartitionID, logStart,
 				return d, nil
 			case d.from < 0:
 				d.from = row.Base
-				if d.overdue, err = c.overdue(ctx, row, policy, now); err != nil {
-					return d, err
-				}
+				d.overdue = c.overdue(ctx, row, policy, now)
 			}
 			d.dirty += row.Length
 			d.end = row.End
@@ -177,25 +178,26 @@ func (c *Compactor) measure(ctx context.Context, id shard.PartitionID, logStart,
 }
 
 // overdue tells whether the first batch of a row, the first dirty one, is older than
-// max.compaction.lag.ms. It reads the batch's header.
-func (c *Compactor) overdue(ctx context.Context, row *metastore.ExtentRow, policy Policy, now time.Time) (bool, error) {
+// max.compaction.lag.ms. It reads the batch's header; where it can't, the partition is put off.
+func (c *Compactor) overdue(ctx context.Context, row *metastore.ExtentRow, policy Policy, now time.Time) bool {
 	if policy.MaxLag < 0 || row.Length < batch.HeaderSize {
-		return false, nil
+		return false
 	}
 	header := make([]byte, batch.HeaderSize)
 	n, err := c.deps.Bucket.GetInto(ctx, row.Object, row.Position, header)
 	if err != nil {
-		return false, fmt.Errorf("read the first dirty batch of partition %d of topic %d: %w", row.Partition, row.Topic, err)
+		c.tryLater(fmt.Errorf("read the first dirty batch: %w", err), shard.PartitionID{Topic: row.Topic, Index: row.Partition})
+		return false
 	}
 	h, err := batch.Parse(header[:n])
 	if err != nil {
-		return true, nil // the pass reads it whole, and says what is wrong
+		return true // the pass reads it whole, and says what is wrong
 	}
 	first := h.FirstTimestamp
 	if _, marked := h.DeleteHorizon(); marked || h.LogAppendTime() {
 		first = h.MaxTimestamp
 	}
-	return first >= 0 && first < now.Add(-policy.MaxLag).UnixMilli(), nil
+	return first >= 0 && first < now.Add(-policy.MaxLag).UnixMilli()
 }
 
 // step reads one job's rows, and remembers their keys or filters them.
@@ -274,26 +276,6 @@ func (c *Compactor) remember(p *pass, w *work) error {
 		}
 	}
 	return nil
-}
-
-// cannotClean ends the key compaction of a partition in this term, and says why.
-// Merging, retention and readers go on.
-func (c *Compactor) cannotClean(id shard.PartitionID, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.uncleanable[id] == nil {
-		c.mu.uncleanable[id] = err
-		c.Stats.Uncleanable.Add(1)
-		c.cfg.Log.Error("a partition's key compaction has stopped: a batch of it can't be gone over; nothing of it is dropped",
-			"partition", id, "err", err)
-	}
-}
-
-// Uncleanable returns why a partition's key compaction has stopped, nil if it hasn't.
-func (c *Compactor) Uncleanable(id shard.PartitionID) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mu.uncleanable[id]
 }
 
 // filter leaves out what the pass's keys take the place of, and swaps the rest in. Rows

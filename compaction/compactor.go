@@ -122,14 +122,15 @@ type Compactor struct {
 	encoder   archive.Encoder
 	mu        struct {
 		sync.Mutex
-		stopped     map[shard.PartitionID]error // partitions whose sources can't be read
-		uncleanable map[shard.PartitionID]error // partitions that key compaction can't go over
+		troubles
 	}
 }
 
 // shardWork is when a shard was looked at.
 type shardWork struct {
 	merged, retained, cleaned time.Time
+	failed                    time.Time     // its last merge, if pause isn't 0
+	pause                     time.Duration // before the next try
 }
 
 // Stats count what a Compactor has done, for metrics.
@@ -142,7 +143,7 @@ type Stats struct {
 	LogStartsMoved          atomic.Int64
 	Retired, Deleted        atomic.Int64 // objects
 	Failures                atomic.Int64 // jobs that failed
-	Stopped                 atomic.Int64 // partitions whose merging has stopped
+	Stopped                 atomic.Int64 // partitions whose merging has stopped: damaged
 	Cleanings               atomic.Int64 // passes of key compaction that came to their end
 	CleanedRecords          atomic.Int64 // records that key compaction removed
 	CleanedBytes            atomic.Int64 // bytes that key compaction left out of what it wrote anew
@@ -158,7 +159,7 @@ func New(cfg Config, deps Deps) (*Compactor, error) {
 		return nil, err
 	}
 	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}, looks: map[shard.PartitionID]look{}, waiting: map[int]map[shard.PartitionID]time.Time{}}
-	c.mu.stopped, c.mu.uncleanable = map[shard.PartitionID]error{}, map[shard.PartitionID]error{}
+	c.mu.troubles = newTroubles()
 	return c, nil
 }
 
@@ -245,11 +246,12 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectSwap) {
 		return nil
 	}
-	if c.due(r, now.Sub(w.merged)) {
-		w.merged = now
+	if now.Sub(w.failed) >= w.pause && c.due(r, now.Sub(w.merged), w.pause > 0) {
 		if err := c.Merge(ctx, i); err != nil {
+			w.failed, w.pause = now, min(max(2*w.pause, retryFirst), retryMax)
 			return err
 		}
+		w.merged, w.pause = now, 0
 	}
 	if (c.pass == nil || c.pass.shard != i) && now.Sub(w.cleaned) < c.cfg.CleanEvery {
 		return nil
@@ -258,34 +260,20 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 	return c.Clean(ctx, i)
 }
 
-// due tells whether a shard is to be merged.
-func (c *Compactor) due(r *metastore.Replica, since time.Duration) bool {
+// due tells whether a shard is to be merged: since is the time since it was, failed says
+// that the last try came to nothing.
+func (c *Compactor) due(r *metastore.Replica, since time.Duration, failed bool) bool {
 	var bytes int64
 	extents := 0
 	metastore.View(r, func(s *shard.State) {
 		for _, h := range s.Hot(nil) {
+			if c.rests(h.ID) {
+				continue
+			}
+			failed = failed || c.wasPutOff(h.ID)
 			bytes += h.Bytes
 			extents += h.Extents
 		}
 	})
-	return extents > 0 && (since >= c.cfg.MergeEvery || bytes >= c.cfg.MergeBytesMin || extents >= c.cfg.ExtentsMin)
-}
-
-// stop ends the merging of a partition in this term, and says why.
-func (c *Compactor) stop(id shard.PartitionID, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.stopped[id] == nil {
-		c.mu.stopped[id] = err
-		c.Stats.Stopped.Add(1)
-		c.cfg.Log.Error("a partition's merging has stopped: its segments can't be read; nothing of it is dropped",
-			"partition", id, "err", err)
-	}
-}
-
-// Stopped returns why a partition's merging has stopped, nil if it hasn't.
-func (c *Compactor) Stopped(id shard.PartitionID) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mu.stopped[id]
+	return extents > 0 && (failed || since >= c.cfg.MergeEvery || bytes >= c.cfg.MergeBytesMin || extents >= c.cfg.ExtentsMin)
 }

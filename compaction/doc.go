@@ -25,8 +25,9 @@
 // offset is merged. Of two jobs over the same offsets one wins, by the rows' key and the swap's guard.
 //
 // On failure: killed anywhere before the append, the output is an orphan, which goes
-// once its term is dead. A source that can't be read, or isn't what was written, stops
-// that partition's merging in this term, loudly; nothing of it is dropped. A batch that key compaction can't
+// once its term is dead. A source that can't be read puts that
+// partition's jobs off, for seconds and then minutes (trouble.go); one that isn't what was written, read twice, stops
+// them in this term, loudly; nothing of it is dropped. A batch that key compaction can't
 // go over stops that partition's key compaction alone. An append that is
 // refused changed nothing.
 //

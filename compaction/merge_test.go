@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
@@ -158,13 +159,22 @@ func TestMerge_Faults(t *testing.T) {
 		fault   func(w *world, f *faults, once func() bool)
 		fails   bool // the merge says so
 		stops   bool // partitions stop until another term
+		later   bool // partitions are tried again later
 		garbage int  // partition segments that nobody names
 	}{
 		{name: "none"},
-		{name: "a source can't be read", fails: false, stops: true, fault: func(w *world, _ *faults, _ func() bool) {
+		{name: "a source can't be read", later: true, fault: func(w *world, _ *faults, once func() bool) {
 			w.bucket.onGet = func(key string, _ []byte) error {
-				if key == "segments/0000000001/000000000007" {
+				if key == "segments/0000000001/000000000007" && once() {
 					return errFault
+				}
+				return nil
+			}
+		}},
+		{name: "a source's bit flips on the way", fault: func(w *world, _ *faults, once func() bool) {
+			w.bucket.onGet = func(key string, got []byte) error {
+				if key == "segments/0000000001/000000000007" && len(got) > 70 && once() {
+					got[70] ^= 1
 				}
 				return nil
 			}
@@ -180,9 +190,6 @@ func TestMerge_Faults(t *testing.T) {
 		{name: "a source is short", stops: true, fault: func(w *world, _ *faults, _ func() bool) {
 			key := "segments/0000000001/000000000007"
 			w.bucket.bodies[key] = w.bucket.bodies[key][:100]
-		}},
-		{name: "a source is gone", stops: true, fault: func(w *world, _ *faults, _ func() bool) {
-			delete(w.bucket.bodies, "segments/0000000001/000000000007")
 		}},
 		{name: "the put fails", fails: true, fault: func(w *world, _ *faults, once func() bool) {
 			w.bucket.onPut = func(_ string, body []byte) ([]byte, error) {
@@ -267,6 +274,13 @@ func TestMerge_Faults(t *testing.T) {
 			}
 			a.wantSame(p0, before[0], "after the fault")
 			a.wantSame(p1, before[1], "after the fault")
+			if row.later {
+				a.do("a merge too early", a.Merge(t.Context(), 0))
+				if a.mergedTo(p0) != 0 {
+					t.Fatal("tried again at once")
+				}
+				w.pass(retryFirst)
+			}
 			a.do("the next merge", a.Merge(t.Context(), 0))
 			a.wantSame(p0, before[0], "after the next merge")
 			if a.mergedTo(p0) != 40 {
@@ -277,6 +291,45 @@ func TestMerge_Faults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A partition whose sources can't be read is tried again, each time later, for as long as it
+// takes; the others go on meanwhile.
+func TestMerge_TriesAgain(t *testing.T) {
+	w, a := filled(t)
+	own := a.flush(produced{id: p0, records: 1, timestamp: 1})
+	before := a.readPartition(p0)
+	tries := 0
+	w.bucket.onGet = func(key string, _ []byte) error {
+		if key == own.Key() {
+			tries++
+			return errFault
+		}
+		return nil
+	}
+	a.cfg.MergeEvery, a.cfg.MergeBytesMin = 24*time.Hour, 1
+	var at []time.Duration
+	for passed := time.Duration(0); passed < time.Hour; passed += time.Second {
+		was := tries
+		a.do("a look at the shard", a.Shard(t.Context(), 0))
+		if tries > was {
+			at = append(at, passed)
+		}
+		w.pass(time.Second)
+	}
+	if a.mergedTo(p1) != 20 || a.mergedTo(p0) != 0 || a.Stopped(p0) != nil {
+		t.Fatalf("merged to %d and %d, stopped: %v", a.mergedTo(p0), a.mergedTo(p1), a.Stopped(p0))
+	}
+	if len(at) < 16 || len(at) > 20 || at[1]-at[0] != retryFirst || at[len(at)-1]-at[len(at)-2] != retryMax || a.Stats.Failures.Load() != int64(len(at)) {
+		t.Errorf("tried at %v, %d failures", at, a.Stats.Failures.Load())
+	}
+	w.bucket.onGet = nil
+	w.pass(retryMax)
+	a.do("a look at the shard", a.Shard(t.Context(), 0))
+	if a.mergedTo(p0) != 41 {
+		t.Errorf("merged to %d", a.mergedTo(p0))
+	}
+	a.wantSame(p0, before, "in the end")
 }
 
 // A job that was paused anywhere before its swap, while another did the same or more.

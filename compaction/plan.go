@@ -22,6 +22,7 @@ type work struct {
 	removed  []metastore.ExtentKey // rows that the output takes the place of
 	was      int64                 // their bytes
 	batches  []storedBatch         // read and checked
+	damage   error                 // what the check found
 	// compactedTo is up to where key compaction has gone over the batches; 0: over none.
 	compactedTo int64
 }
@@ -32,6 +33,8 @@ type source struct {
 	blocks []segment.Block // of an extent of a partition segment, by which it is checked
 	end    int64
 	body   []byte // once read
+	// failure says why it could not be read just now.
+	failure error
 }
 
 // storedBatch is a batch and its base offset.
@@ -47,7 +50,7 @@ func (c *Compactor) plan(i int) []*work {
 	metastore.View(c.deps.Replica(i), func(s *shard.State) {
 		hot := s.Hot(nil)
 		hot = slices.DeleteFunc(hot, func(h shard.Hot) bool {
-			return h.First >= h.LastStable || c.Stopped(h.ID) != nil
+			return h.First >= h.LastStable || c.rests(h.ID)
 		})
 		slices.SortStableFunc(hot, func(a, b shard.Hot) int { return cmp.Compare(b.Extents, a.Extents) })
 		left := c.cfg.JobBytesMax

@@ -9,12 +9,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire/batch"
 	"github.com/wadi-io/wadi/wire/segment"
 )
-
-// errSource says that a partition's source can't be read or isn't what was written.
-var errSource = errors.New("a source can't be merged")
 
 // stretch is what one GET reads: sources of one segment that lie side by side.
 type stretch struct {
@@ -56,62 +54,91 @@ func stretches(works []*work, gapMax, bytesMax int64) []*stretch {
 // stretchBytesMax bounds one GET.
 const stretchBytesMax = 16 << 20
 
-// read reads and checks the sources of the works. A work whose source can't be read, or
-// is wrong, is stopped and left out; what it returns is complete.
+// read reads and checks the sources of the works. A work whose source can't be read is left
+// out and tried again later; one whose source is damaged, read a second time too, is
+// stopped. What it returns is complete.
 func (c *Compactor) read(ctx context.Context, works []*work) ([]*work, error) {
+	whole, damaged, err := c.readOnce(ctx, works)
+	if err != nil || len(damaged) == 0 {
+		return whole, err
+	}
+	// Bits flip on the way too: what the bucket holds is wrong only if it is so again.
+	again, damaged, err := c.readOnce(ctx, damaged)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range damaged {
+		c.stop(w.id, w.damage)
+	}
+	whole = append(whole, again...)
+	slices.SortFunc(whole, func(a, b *work) int { return a.id.Compare(b.id) })
+	return whole, nil
+}
+
+// readOnce reads and checks the sources of the works. It puts off those that can't be read.
+func (c *Compactor) readOnce(ctx context.Context, works []*work) (whole, damaged []*work, err error) {
+	if err := c.load(ctx, works); err != nil {
+		return nil, nil, err
+	}
+	var unread []shard.PartitionID
+	var why error
+	for _, w := range works {
+		if err := w.failure(); err != nil {
+			unread, why = append(unread, w.id), err
+			continue
+		}
+		c.readable(w.id)
+		if w.damage = w.check(); w.damage != nil {
+			damaged = append(damaged, w)
+		} else {
+			whole = append(whole, w)
+		}
+	}
+	if len(unread) > 0 {
+		c.tryLater(why, unread...)
+	}
+	return whole, damaged, nil
+}
+
+// load reads the sources' bytes, as far as the bucket gives them.
+func (c *Compactor) load(ctx context.Context, works []*work) error {
 	group, getting := errgroup.WithContext(ctx)
 	group.SetLimit(c.cfg.ReadsMax)
-	failures := map[segment.ID]error{}
-	results := make(chan error, 1)
-	results <- nil // a lock for failures that a select can't forget
 	for _, st := range stretches(works, c.cfg.GapBytesMax, stretchBytesMax) {
 		if err := c.pace.take(ctx, st.end-st.begin); err != nil {
-			return nil, errors.Join(err, group.Wait())
+			return errors.Join(err, group.Wait())
 		}
 		group.Go(func() error {
 			body := make([]byte, st.end-st.begin)
 			n, err := c.deps.Bucket.GetInto(getting, st.id.Key(), st.begin, body)
-			if err == nil && n < len(body) {
-				err = fmt.Errorf("%s ends at %d, its extent at %d", st.id.Key(), st.begin+int64(n), st.end)
-			}
 			c.Stats.BytesRead.Add(int64(n))
-			if err != nil {
-				<-results
-				failures[st.id] = err
-				results <- nil
-				return ctx.Err()
-			}
 			for _, s := range st.sources {
 				at := s.extent.Position - st.begin
-				s.body = body[at : at+s.extent.Length]
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	var whole []*work
-	for _, w := range works {
-		err := w.check()
-		if err != nil {
-			for _, s := range w.sources {
-				if failure := failures[s.extent.Segment]; failure != nil && s.body == nil {
-					err = fmt.Errorf("%w: %w", errSource, failure)
-					break
+				s.body, s.failure = nil, err
+				if err == nil && at+s.extent.Length <= int64(n) { // else the object ends before it does
+					s.body = body[at : at+s.extent.Length]
 				}
 			}
-			c.stop(w.id, err)
-			continue
-		}
-		whole = append(whole, w)
+			return ctx.Err()
+		})
 	}
-	return whole, nil
+	return group.Wait()
+}
+
+// failure returns why a source of the work could not be read, nil if all were.
+func (w *work) failure() error {
+	for k := range w.sources {
+		if s := &w.sources[k]; s.failure != nil {
+			return fmt.Errorf("read %s: %w", s.extent.Segment.Key(), s.failure)
+		}
+	}
+	return nil
 }
 
 // check takes the work's batches out of the sources' bytes: each whole, with the right
 // CRC, at its offset, all of them as many offsets as their extents say.
 func (w *work) check() error {
+	w.batches = nil
 	for k := range w.sources {
 		s := &w.sources[k]
 		e := &s.extent
@@ -125,23 +152,23 @@ func (w *work) check() error {
 			w.keep(e.BaseOffset, e.End(), e.AppendControl(nil))
 			continue
 		case s.body == nil:
-			return fmt.Errorf("%w: %s could not be read", errSource, e.Segment.Key())
+			return fmt.Errorf("%w: %s ends before its extent", errDamaged, e.Segment.Key())
 		}
 		base := e.BaseOffset
 		for rest := s.body; len(rest) > 0; {
 			h, err := batch.Verify(rest)
 			if err != nil {
-				return fmt.Errorf("%w: %s at offset %d: %w", errSource, e.Segment.Key(), base, err)
+				return fmt.Errorf("%w: %s at offset %d: %w", errDamaged, e.Segment.Key(), base, err)
 			}
 			end := base + int64(h.LastOffsetDelta) + 1
 			if h.LastOffsetDelta < 0 || end > e.End() {
-				return fmt.Errorf("%w: %s: a batch of offsets %d to %d in an extent to %d", errSource, e.Segment.Key(), base, end, e.End())
+				return fmt.Errorf("%w: %s: a batch of offsets %d to %d in an extent to %d", errDamaged, e.Segment.Key(), base, end, e.End())
 			}
 			w.keep(base, end, rest[:h.Size()])
 			base, rest = end, rest[h.Size():]
 		}
 		if base != e.End() {
-			return fmt.Errorf("%w: %s: batches end at offset %d, their extent at %d", errSource, e.Segment.Key(), base, e.End())
+			return fmt.Errorf("%w: %s: batches end at offset %d, their extent at %d", errDamaged, e.Segment.Key(), base, e.End())
 		}
 	}
 	return nil
@@ -151,7 +178,7 @@ func (w *work) check() error {
 func (w *work) checkMerged(s *source) error {
 	e := &s.extent
 	if s.body == nil && e.Length > 0 {
-		return fmt.Errorf("%w: %s could not be read", errSource, e.Segment.Key())
+		return fmt.Errorf("%w: %s ends before its extent", errDamaged, e.Segment.Key())
 	}
 	for k, b := range s.blocks {
 		end := s.end
@@ -160,12 +187,12 @@ func (w *work) checkMerged(s *source) error {
 		}
 		data := s.body[b.Position : b.Position+b.Length]
 		if err := b.Verify(data, end); err != nil {
-			return fmt.Errorf("%w: %s: %w", errSource, e.Segment.Key(), err)
+			return fmt.Errorf("%w: %s: %w", errDamaged, e.Segment.Key(), err)
 		}
 		for len(data) > 0 {
 			h, err := batch.Verify(data)
 			if err != nil {
-				return fmt.Errorf("%w: %s: %w", errSource, e.Segment.Key(), err)
+				return fmt.Errorf("%w: %s: %w", errDamaged, e.Segment.Key(), err)
 			}
 			w.keep(h.BaseOffset, h.LastOffset()+1, data[:h.Size()])
 			data = data[h.Size():]

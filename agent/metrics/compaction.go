@@ -31,7 +31,7 @@ func compactionGroup() group {
 		counter("wadi_archive_bytes_total", "Their bytes."),
 		counter("wadi_archive_lost_total", "Archive jobs that another agent's came before."),
 		counter("wadi_archive_expired_total", "Objects that wadi.archive.retention.ms removed from the archive."),
-		gauge("wadi_compaction_stopped_partitions", "Partitions whose merging has stopped because a segment can't be read. Look into the log."),
+		gauge("wadi_compaction_stopped_partitions", "Partitions whose merging has stopped because a segment is damaged. Look into the log."),
 		counter("wadi_compaction_cleanings_total", "Passes of key compaction over a partition."),
 		counter("wadi_compaction_cleaned_records_total", "Records that key compaction removed."),
 		counter("wadi_compaction_cleaned_bytes_total", "Bytes that key compaction left out of what it wrote anew."),

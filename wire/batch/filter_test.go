@@ -137,3 +137,62 @@ func TestEmptied(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// FuzzFilter: what is kept of any batch that can be read are the records that were asked
+// for, and the result is a batch that can be read, with a right CRC.
+func FuzzFilter(f *testing.F) {
+	plain := sample()
+	h, _ := Parse(plain)
+	for i, codec := range codecs {
+		f.Add(with(h, codec, compress(f, codec, plain[HeaderSize:])), uint64(5), int64(1000*i-1))
+	}
+	f.Add(Append(nil, Header{Attributes: attributeControl}, []Record{{Key: []byte{0, 0, 0, 1}, Value: make([]byte, 6)}}), uint64(1), int64(50_000))
+	f.Add(Append(nil, Header{Attributes: attributeDeleteHorizon, FirstTimestamp: 9}, []Record{{Key: []byte("a"), Timestamp: 5}, {Key: []byte("b"), Timestamp: 7}}), uint64(2), int64(50_000))
+	f.Fuzz(func(t *testing.T, b []byte, mask uint64, horizon int64) {
+		const bytesMax = 1 << 20
+		records, err := collect(b, bytesMax)
+		at := -1
+		got, filterErr := Filter(b, bytesMax, horizon, func(*Record) bool {
+			at++
+			return mask&(1<<(at%64)) != 0
+		})
+		if (err == nil) != (filterErr == nil) {
+			t.Fatalf("reading: %v, filtering: %v", err, filterErr)
+		}
+		if err != nil {
+			return
+		}
+		var want []Record
+		for i, r := range records {
+			if mask&(1<<(i%64)) != 0 {
+				want = append(want, r)
+			}
+		}
+		if got.Records != len(records) || got.Kept != len(want) || (got.Body == nil) != (got.Kept == 0 && (len(records) > 0 || got.Changed)) {
+			t.Fatalf("%d of %d kept, %d wanted, %d bytes", got.Kept, got.Records, len(want), len(got.Body))
+		}
+		if !got.Changed || got.Body == nil {
+			return
+		}
+		was, _ := Parse(b)
+		is, err := Verify(got.Body)
+		if err != nil {
+			t.Fatalf("what is left: %v", err)
+		}
+		if is.BaseOffset != was.BaseOffset || is.LastOffsetDelta != was.LastOffsetDelta || is.ProducerID != was.ProducerID || is.BaseSequence != was.BaseSequence {
+			t.Fatalf("%+v of %+v", is, was)
+		}
+		left, err := collect(got.Body, 0)
+		if err != nil {
+			left, err = collect(got.Body, 2*bytesMax)
+		}
+		if err != nil || len(left) != len(want) {
+			t.Fatalf("%d records of %d: %v", len(left), len(want), err)
+		}
+		for i := range left {
+			if left[i].Offset != want[i].Offset || left[i].Timestamp != want[i].Timestamp || !bytes.Equal(left[i].Key, want[i].Key) || !bytes.Equal(left[i].Value, want[i].Value) {
+				t.Fatalf("record %d is %+v, was %+v", i, left[i], want[i])
+			}
+		}
+	})
+}
