@@ -1,7 +1,7 @@
 // Command up runs a cluster on this machine for a person to try: Postgres, an S3
 // server or a folder, and three agents in three zones. It ends with Ctrl-C, and
 // with it everything that it started; nothing is kept. For a program it tells its
-// agents as a line of JSON, and ends with its standard input.
+// agents as a line of JSON, does what standard input says (orders.go), and ends with it.
 package main
 
 import (
@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -30,7 +29,7 @@ func main() {
 	agents := flag.Int("agents", 3, "how many")
 	kafka := flag.Int("kafka", 9092, "the first agent's port for clients; the others follow; 0: any")
 	http := flag.Int("http", 9190, "the first agent's port for metrics; the others follow; 0: any")
-	forProgram := flag.Bool("json", false, "tell the agents as a line of JSON, end with standard input")
+	forProgram := flag.Bool("json", false, "tell the agents as a line of JSON, take orders from standard input, end with it")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: up [OPTION]… [-- ARGUMENT…], the arguments are more of each agent")
 		flag.PrintDefaults()
@@ -38,12 +37,6 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if *forProgram {
-		go func() { // It ends with the process at the latest.
-			io.Copy(io.Discard, os.Stdin)
-			stop()
-		}()
-	}
 	cfg := cluster.Config{Agents: *agents, Bucket: *bucket, KafkaPort: *kafka, HTTPPort: *http, Arguments: flag.Args()}
 	if err := run(ctx, *program, cfg, *forProgram); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
@@ -83,7 +76,15 @@ func run(ctx context.Context, program string, cfg cluster.Config, forProgram boo
 		if err := tellProgram(c); err != nil {
 			return err
 		}
-		<-ctx.Done()
+		ended := make(chan struct{})
+		go func() { // It ends with the process at the latest.
+			defer close(ended)
+			obey(ctx, c, os.Stdin, os.Stdout)
+		}()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
 		return nil
 	}
 	tell(c, cfg, program, strings.Join(brokers, ","))

@@ -1,0 +1,222 @@
+//go:build languages
+
+package clients
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wadi-io/wadi/cmd/wadi/clients/fleet"
+)
+
+var (
+	copierFor  = flag.Duration("copier-for", 20*time.Second, "kill copiers and agents for `DURATION`")
+	copierRuns = flag.Int("copier-runs", 1, "copy `N` times")
+)
+
+const (
+	copierPartitions = 4
+	copierEvery      = 3 * time.Second // about, between two kills
+	copierPace       = 50 * time.Millisecond
+	copierBurst      = 10 // records, each pace
+)
+
+// Copiers of the Java client, two of either version of its transactions, and the agents are
+// killed at random. What they have copied is what there was, each record once, in its order; so
+// it is for whoever reads all along.
+func TestLanguages_Copier(t *testing.T) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range *copierRuns {
+		t.Run("run", func(t *testing.T) { checkCopiers(t, random) })
+	}
+}
+
+func checkCopiers(t *testing.T, random *rand.Rand) {
+	agents := fleet.Start(t, filepath.Join("..", "..", ".."), os.Getenv(binaryVariable), groupConfigs()...)
+	address := agents.Bootstrap()
+	victims := agents.Victims()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if made, err := kadm.NewClient(client).CreateTopics(patient(t), copierPartitions, 1, nil, "original", "copy-4.2.0", "copy-2.8.2"); err != nil || made.Error() != nil {
+		t.Fatal(err, made.Error())
+	}
+	var copies []*copyReader
+	for version, protocol := range map[string]string{"4.2.0": "consumer", "2.8.2": "classic"} {
+		for i := range 2 {
+			victims = append(victims, startCopier(t, version, address, "original", "copy-"+version, "group-"+version, fmt.Sprintf("copier-%s-%d", version, i), protocol))
+		}
+		copies = append(copies, readCopy(t, address, "copy-"+version))
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), *copierFor)
+	defer cancel()
+	var n int64 // records in each partition
+	var producing sync.WaitGroup
+	produce := func() {
+		for p := range int32(copierPartitions) {
+			client.Produce(t.Context(), &kgo.Record{Topic: "original", Partition: p, Value: strconv.AppendInt(nil, n, 10)}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		n++
+	}
+	producing.Go(func() {
+		for tick := time.NewTicker(copierPace); ctx.Err() == nil; <-tick.C {
+			for range copierBurst {
+				produce()
+			}
+		}
+	})
+	kills, err := fleet.Trouble(ctx, random, copierEvery, victims...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	producing.Wait()
+	for _, c := range copies {
+		c.await(n)
+	}
+	produce() // Behind whatever was copied twice.
+	for _, c := range copies {
+		c.await(n)
+		again := readCopy(t, address, c.topic)
+		again.await(n)
+		ends, err := kadm.NewClient(client).ListEndOffsets(patient(t), c.topic)
+		if err != nil || ends.Error() != nil {
+			t.Fatal(err, ends.Error())
+		}
+		var more int64
+		ends.Each(func(end kadm.ListedOffset) { more += end.Offset - n })
+		t.Logf("%s: %d records in each partition, and %d markers and aborted records", c.topic, n, more)
+	}
+	t.Logf("killed: %v", kills)
+}
+
+// startCopier runs a copier, and tells how it is killed and started again.
+func startCopier(t *testing.T, version, address, from, to, group, id, protocol string) fleet.Victim {
+	t.Helper()
+	var java []string
+	for _, l := range languages(t) {
+		if l.name == "java-"+version {
+			java = append(java, l.command[:len(l.command)-1]...)
+		}
+	}
+	var cmd *exec.Cmd
+	log := &lockedBuffer{}
+	begin := func() error {
+		cmd = exec.Command(java[0], append(java[1:], "io.wadi.clients.Copier", address, from, to, group, id, protocol)...)
+		cmd.Stderr = log
+		return cmd.Start()
+	}
+	end := func() error {
+		err := cmd.Process.Kill()
+		cmd.Wait()
+		return err
+	}
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := end(); err != nil {
+			t.Errorf("%s: %v", id, err) // it had ended before
+		}
+		if t.Failed() {
+			t.Logf("%s says:\n%s", id, tail(log.String(), 6000))
+		}
+	})
+	return fleet.Victim{Name: id, Kill: end, Start: begin}
+}
+
+// copyReader reads what is committed of a copy, and compares.
+type copyReader struct {
+	t     *testing.T
+	topic string
+	mu    struct {
+		sync.Mutex
+		next [copierPartitions]int64
+	}
+}
+
+// readCopy reads until the test ends.
+func readCopy(t *testing.T, address, topic string) *copyReader {
+	t.Helper()
+	from := map[int32]kgo.Offset{}
+	for p := range int32(copierPartitions) {
+		from[p] = kgo.NewOffset().AtStart()
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &copyReader{t: t, topic: topic}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			fetches := client.PollFetches(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			fetches.EachRecord(r.take)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		client.Close()
+	})
+	return r
+}
+
+func (r *copyReader) take(k *kgo.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := &r.mu.next[k.Partition]
+	if want := strconv.FormatInt(*next, 10); string(k.Value) != want {
+		r.t.Errorf("%s: partition %d, offset %d: read %s, not %s", r.topic, k.Partition, k.Offset, k.Value, want)
+		*next, _ = strconv.ParseInt(string(k.Value), 10, 64)
+	}
+	*next++
+}
+
+// await waits until n records of each partition were read.
+func (r *copyReader) await(n int64) {
+	r.t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2 * patience); ; <-tick.C {
+		r.mu.Lock()
+		got := r.mu.next
+		r.mu.Unlock()
+		if least := min(got[0], got[1], got[2], got[3]); least >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%s: read %v, not %d each", r.topic, got, n)
+		}
+	}
+}
