@@ -18,8 +18,14 @@ import (
 
 // holdProduce starts requests and answers them once hold is closed.
 func holdProduce(hold chan struct{}) Route {
-	return produceRoute(func(context.Context, *Request) func(context.Context) Answer {
-		return func(ctx context.Context) Answer { <-hold; return answerProduce(ctx) }
+	return produceRoute(func(_ context.Context, r *Request) func(context.Context) Answer {
+		frame := r.Frame
+		frame.Retain()
+		return func(ctx context.Context) Answer {
+			<-hold
+			frame.Release()
+			return answerProduce(ctx)
+		}
 	})
 }
 

@@ -184,9 +184,12 @@ func (c *Conn) readRequests() error {
 			return err
 		}
 		if r.Frame, err = c.readFrame(r, n); err != nil {
+			c.discharge(r)
 			c.dismiss(r)
 			return err
 		}
+		r.Frame.request = r
+		r.frameBytes = n
 		r.read = time.Now()
 		c.queue <- r
 	}
@@ -251,11 +254,15 @@ func (c *Conn) admit(r *Request, n int) error {
 	return nil
 }
 
-// dismiss gives back what admit took, and what the frame took since.
-func (c *Conn) dismiss(r *Request) {
-	c.server.requests.Add(-1)
+// discharge gives back what r was charged for its frame.
+func (c *Conn) discharge(r *Request) {
 	c.server.budget.release(&r.charge)
 	c.bytes.Release(r.claimed)
+}
+
+// dismiss gives back r's place in the line.
+func (c *Conn) dismiss(r *Request) {
+	c.server.requests.Add(-1)
 	<-c.slots
 }
 

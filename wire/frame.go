@@ -7,15 +7,16 @@ import (
 )
 
 // Frame holds the bytes of one request. It is counted: whoever needs the bytes
-// beyond the request's answer retains it. The last release gives the buffer
-// back to its pool, after which it holds another request's bytes.
+// beyond the request's handling retains it (Route says until when that is). The last
+// release gives the buffer back to its pool, after which it holds another request's
+// bytes, and gives back what the request was charged for it.
 type Frame struct {
 	refs    atomic.Int32
-	spoiled atomic.Bool
 	pool    *framePool
 	class   int // of the pool; -1: not pooled
 	room    []byte
 	size    int
+	request *Request // that is charged for it; nil while it grows
 }
 
 // Bytes returns the request without its length prefix.
@@ -32,15 +33,16 @@ func (f *Frame) Retain() {
 func (f *Frame) Release() {
 	switch n := f.refs.Add(-1); {
 	case n == 0:
+		r := f.request
+		f.request = nil
 		f.pool.put(f)
+		if r != nil {
+			r.Conn.discharge(r)
+		}
 	case n < 0:
 		panic("wire: released a frame that nobody holds")
 	}
 }
-
-// spoil keeps the buffer out of the pool: somebody who was told to stop may
-// still look at it.
-func (f *Frame) spoil() { f.spoiled.Store(true) }
 
 // Size classes are 512 B, 768 B, 1 KiB, 1.5 KiB … 16 MiB. Larger frames are rare
 // and too much to keep: they are made to measure and left to the collector.
@@ -95,7 +97,7 @@ func (p *framePool) get(n int) *Frame {
 }
 
 func (p *framePool) put(f *Frame) {
-	if f.class < 0 || f.spoiled.Load() {
+	if f.class < 0 {
 		return
 	}
 	if p.poison {

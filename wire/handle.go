@@ -94,6 +94,7 @@ func (c *Conn) handle(r *Request) error {
 	if a := survive(func() (a Answer) { r.wait = r.route.Start(c.cutOff, r); return a }); a.Close != nil {
 		return a.Close
 	}
+	c.releaseFrame(r)
 	if c.pending == nil {
 		c.pending = make(chan *Request, cap(c.slots))
 	}
@@ -200,11 +201,7 @@ func unknownAPIVersions(r Route) *kmsg.ApiVersionsResponse {
 // answerPending answers the overlapping requests in the order they were started.
 func (c *Conn) answerPending() {
 	for r := range c.pending {
-		a := survive(func() Answer { return r.wait(c.cutOff) })
-		if c.cutOff.Err() != nil {
-			r.Frame.spoil() // the wait may have been cut short
-		}
-		c.answer(r, a)
+		c.answer(r, survive(func() Answer { return r.wait(c.cutOff) }))
 		c.answered.Done()
 	}
 }
@@ -226,7 +223,7 @@ func (c *Conn) answer(r *Request, a Answer) {
 		a.Release()
 	}
 	if o := c.server.cfg.Observer; o != nil {
-		o.Answered(r.Key, r.Version, len(r.Frame.Bytes()), written, sinceRead(r))
+		o.Answered(r.Key, r.Version, r.frameBytes, written, sinceRead(r))
 	}
 	c.finish(r)
 }
@@ -234,9 +231,17 @@ func (c *Conn) answer(r *Request, a Answer) {
 // finish gives back all that r holds.
 func (c *Conn) finish(r *Request) {
 	c.releaseMessage(r)
-	r.Frame.Release()
+	c.releaseFrame(r)
 	c.lastAnswered.Store(time.Now().UnixNano())
 	c.dismiss(r)
+}
+
+// releaseFrame gives up the request's own hold on its frame.
+func (c *Conn) releaseFrame(r *Request) {
+	if r.Frame != nil {
+		r.Frame.Release()
+		r.Frame = nil
+	}
 }
 
 // releaseMessage gives back the decoded message. It comes before the answer is
@@ -247,7 +252,7 @@ func (c *Conn) releaseMessage(r *Request) {
 		c.server.decoded.Release(r.decoded)
 		r.decoded = 0
 	}
-	if r.produce != nil && !r.Frame.spoiled.Load() {
+	if r.produce != nil {
 		r.produce.release()
 	}
 	r.produce = nil

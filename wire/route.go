@@ -34,31 +34,33 @@ type Route struct {
 	//
 	// Both are given a context that outlives the client (look at Conn.Done
 	// for that) and ends only when the server cuts the connection off; a
-	// request that was read whole is started even if the client has left. The frame
-	// is reused once wait returns, unless its context has ended.
+	// request that was read whole is started even if the client has left. The frame is
+	// reused once Start returns, unless it was retained; the Message may be used until wait
+	// returns, but for its byte slices.
 	Start func(ctx context.Context, r *Request) (wait func(ctx context.Context) Answer)
 }
 
-// Request is one decoded request. Its Message may be used until the answer is
-// returned, its Frame until the answer has been written. Message's byte slices
-// alias Frame; its strings don't.
+// Request is one decoded request. Its Message may be used until the answer is returned,
+// its Frame until the answer has been written (for a request with Start until that has
+// returned). Message's byte slices alias Frame; its strings don't.
 type Request struct {
 	Conn          *Conn
 	Key, Version  int16
 	CorrelationID int32
 	ClientID      string
 	Message       kmsg.Request
-	Frame         *Frame
+	Frame         *Frame // nil once a request's Start has returned
 
-	route    *route
-	body     []byte
-	produce  *produceMessage // what Message points into, to be reused
-	wait     func(ctx context.Context) Answer
-	read     time.Time
-	claimed  int64  // of the connection's bytes in flight
-	charge   charge // of the server's
-	decoded  int64  // of the bytes decoded
-	flexible bool
+	route      *route
+	body       []byte
+	produce    *produceMessage // what Message points into, to be reused
+	wait       func(ctx context.Context) Answer
+	read       time.Time
+	claimed    int64 // of the connection's bytes in flight
+	frameBytes int
+	charge     charge // of the server's
+	decoded    int64  // of the bytes decoded
+	flexible   bool
 }
 
 // Answer is what becomes of a request: exactly one of Message, Raw, None and Close.

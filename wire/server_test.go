@@ -191,14 +191,17 @@ func TestFrame_RetainedOutlivesItsAnswer(t *testing.T) {
 		c.send(int32(i), produce("kept"))
 		c.expect(int32(i))
 	}
-	h.finish()
 	if string(bytes) != "kept" {
 		t.Errorf("the frame became %q", bytes)
+	}
+	if n := h.server.Stats().BytesInFlight; n == 0 {
+		t.Error("a frame that is held is not charged")
 	}
 	frame.Release()
 	if string(bytes) == "kept" {
 		t.Error("not overwritten after its release")
 	}
+	h.finish()
 	mustPanic(t, frame.Release)
 	mustPanic(t, new(Frame).Retain)
 }

@@ -100,7 +100,7 @@ type Writer interface {
 
 // Producer takes produced batches.
 type Producer interface {
-	Append(ctx context.Context, batches []ingest.Batch, gone <-chan struct{}) (*ingest.Submission, error)
+	Append(ctx context.Context, batches []ingest.Batch, gone <-chan struct{}, copied func()) (*ingest.Submission, error)
 }
 
 // Deps are the parts that a Broker stands on.

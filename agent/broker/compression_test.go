@@ -23,11 +23,11 @@ type keeper struct {
 	last []byte
 }
 
-func (k *keeper) Append(ctx context.Context, batches []ingest.Batch, gone <-chan struct{}) (*ingest.Submission, error) {
+func (k *keeper) Append(ctx context.Context, batches []ingest.Batch, gone <-chan struct{}, copied func()) (*ingest.Submission, error) {
 	k.mu.Lock()
 	k.last = bytes.Clone(batches[len(batches)-1].Bytes)
 	k.mu.Unlock()
-	return k.Producer.Append(ctx, batches, gone)
+	return k.Producer.Append(ctx, batches, gone, copied)
 }
 
 func (k *keeper) kept() []byte {

@@ -78,7 +78,10 @@ func (b *Broker) startProduce(ctx context.Context, r *wire.Request) func(ctx con
 	p.check(ctx)
 	p.enter(ctx)
 	if p.closeErr == nil && len(p.batches) > 0 {
-		p.sub, p.closeErr = b.deps.Ingest.Append(ctx, p.batches, r.Conn.Done())
+		r.Frame.Retain()
+		if p.sub, p.closeErr = b.deps.Ingest.Append(ctx, p.batches, r.Conn.Done(), r.Frame.Release); p.closeErr != nil {
+			r.Frame.Release()
+		}
 	}
 	return p.wait
 }

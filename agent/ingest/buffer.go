@@ -12,8 +12,9 @@ import (
 // flush, then to the committer, one after the other.
 type item struct {
 	Batch
-	sub *Submission
-	at  time.Time // when it was buffered
+	size int64 // of Bytes, which is nil once it has been copied
+	sub  *Submission
+	at   time.Time // when it was buffered
 
 	segment  segment.ID // set when its flush begins
 	position int64      // in the segment, set when it is sealed
@@ -30,11 +31,13 @@ func (it *item) idempotent() bool { return it.Header.ProducerID >= 0 }
 
 // Submission is one call's batches, answered together.
 type Submission struct {
-	items   []item
-	results []Result
-	left    atomic.Int32
-	done    chan struct{}
-	gone    <-chan struct{}
+	items    []item
+	results  []Result
+	left     atomic.Int32
+	uncopied atomic.Int32
+	copied   func()
+	done     chan struct{}
+	gone     <-chan struct{}
 }
 
 // Wait returns the results in the order of the batches once all are answered.
@@ -67,25 +70,29 @@ func (s *Submission) isGone() bool {
 
 // Append buffers batches; the order of calls is the order of their effect. It
 // blocks while the buffer is full. gone is closed when nobody waits for the
-// answer any more. The batches' bytes are read until the submission is done.
-func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struct{}) (*Submission, error) {
+// answer any more. The batches' bytes are read until copied is called, once, by any
+// goroutine; not where Append returns an error, when they have not been read.
+func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struct{}, copied func()) (*Submission, error) {
 	s := &Submission{
 		items:   make([]item, len(batches)),
 		results: make([]Result, len(batches)),
 		done:    make(chan struct{}),
 		gone:    gone,
+		copied:  copied,
 	}
 	if len(batches) == 0 {
+		copied()
 		close(s.done)
 		return s, nil
 	}
 	s.left.Store(int32(len(batches)))
+	s.uncopied.Store(int32(len(batches)))
 	now := in.cfg.Clock()
 	var size int64
 	for i, b := range batches {
 		it := &s.items[i]
-		*it = item{Batch: b, sub: s, at: now, index: i, first: b.Header.BaseSequence, last: b.Header.LastSequence()}
-		size += int64(len(b.Bytes))
+		*it = item{Batch: b, size: int64(len(b.Bytes)), sub: s, at: now, index: i, first: b.Header.BaseSequence, last: b.Header.LastSequence()}
+		size += it.size
 	}
 	in.mu.Lock()
 	for in.mu.ended == nil && in.mu.inFlight > 0 && in.mu.inFlight+size > in.cfg.BufferBytesMax {
@@ -117,21 +124,32 @@ func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struc
 	return s, nil
 }
 
+// drop ends the reading of the batch's bytes.
+func (it *item) drop() {
+	if it.Bytes == nil {
+		return
+	}
+	it.Bytes = nil
+	if it.sub.uncopied.Add(-1) == 0 {
+		it.sub.copied()
+	}
+}
+
 // answer gives a batch its result, and its submission to its waiter with the last one.
 func (in *Ingest) answer(it *item, r Result) {
 	if it.answered {
 		return
 	}
 	it.answered = true
+	it.drop()
 	s := it.sub
 	s.results[it.index] = r
-	size := int64(len(it.Bytes))
 	if s.left.Add(-1) == 0 {
 		close(s.done)
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.mu.inFlight -= size
+	in.mu.inFlight -= it.size
 	in.wakeLocked()
 }
 
@@ -149,7 +167,7 @@ func (in *Ingest) take() (items []*item, size int64) {
 	defer in.mu.Unlock()
 	n := 0
 	for n < len(in.mu.buffer) && n < in.cfg.BatchesMax {
-		b := int64(len(in.mu.buffer[n].Bytes))
+		b := in.mu.buffer[n].size
 		if n > 0 && size+b > in.cfg.SegmentBytesMax {
 			break
 		}

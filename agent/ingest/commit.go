@@ -260,7 +260,7 @@ func (it *item) flushBatch() shard.FlushBatch {
 	return shard.FlushBatch{
 		Partition:     it.Partition,
 		Position:      it.position,
-		Length:        int64(len(it.Bytes)),
+		Length:        it.size,
 		Offsets:       h.LastOffsetDelta + 1,
 		MaxTimestamp:  h.MaxTimestamp,
 		LogAppendTime: h.LogAppendTime(),

@@ -157,6 +157,7 @@ func (in *Ingest) seal(f *flush, now time.Time) []byte {
 	})
 	for _, it := range f.items {
 		it.position = b.Add(it.Shard, it.Topic, it.Partition.Index, it.Bytes)
+		it.drop()
 	}
 	return b.Finish()
 }

@@ -180,7 +180,7 @@ func (a *testAgent) send(b Batch) Result {
 // begin appends one batch; the returned function waits for its result.
 func (a *testAgent) begin(b Batch) func() Result {
 	a.world.t.Helper()
-	s, err := a.Append(a.world.t.Context(), []Batch{b}, nil)
+	s, err := a.Append(a.world.t.Context(), []Batch{b}, nil, func() {})
 	if err != nil {
 		return func() Result { return Result{BaseOffset: -1, Err: err} }
 	}

@@ -123,7 +123,7 @@ func (r *recorder) plain(c *cluster, id int64, partition int32, n int) {
 func plainSend(a *testAgent, partition int32, value string, patience time.Duration) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := a.Append(ctx, []Batch{valued(partition, -1, 0, 0, value)}, nil)
+	s, err := a.Append(ctx, []Batch{valued(partition, -1, 0, 0, value)}, nil, func() {})
 	if err != nil {
 		return -1, err
 	}

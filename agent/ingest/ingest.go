@@ -46,7 +46,7 @@ type Batch struct {
 	// Transaction is the number of the producer's transaction, to which the partition is
 	// known to have been added (GUARDS 14); shard.NoTransaction outside of one.
 	Transaction uint64
-	Bytes       []byte // checked; read until the submission is answered
+	Bytes       []byte // checked; read until they are copied into a segment
 }
 
 // Result is what became of a batch.

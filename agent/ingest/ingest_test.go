@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +76,7 @@ func TestIngest_ManyPartitionsOneStatement(t *testing.T) {
 			batches = append(batches, produced(p, 5, 0, 0, 3))
 		}
 		before := w.store.Statements()
-		s, err := a.Append(t.Context(), batches, nil)
+		s, err := a.Append(t.Context(), batches, nil, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +161,7 @@ func TestIngest_AGapOfAClosedConnectionIsDropped(t *testing.T) {
 		w := newWorld(t)
 		a := w.agent()
 		gone := make(chan struct{})
-		s, err := a.Append(t.Context(), []Batch{produced(0, 9, 0, 2, 1)}, gone)
+		s, err := a.Append(t.Context(), []Batch{produced(0, 9, 0, 2, 1)}, gone, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +207,7 @@ func TestIngest_UploadFails(t *testing.T) {
 				return nil
 			}
 		})
-		s, err := a.Append(t.Context(), []Batch{produced(0, -1, 0, 0, 1), produced(1, 9, 0, 0, 1)}, nil)
+		s, err := a.Append(t.Context(), []Batch{produced(0, -1, 0, 0, 1), produced(1, 9, 0, 0, 1)}, nil, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,6 +345,44 @@ func TestIngest_Idle(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := w.store.Statements().Since(before).Append; n != 0 || a.nPuts != 0 {
 			t.Errorf("%d appends and %d PUTs in an idle minute", n, a.nPuts)
+		}
+	})
+}
+
+func TestAppend_TellsOnceWhenTheBytesAreCopied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.agent(func(c *Config, a *testAgent, _ *metastore.Store) { c.UploadsMax = 1 })
+		var copied [3]atomic.Int32
+		append := func(n int, batches ...Batch) *Submission {
+			s, err := a.Append(t.Context(), batches, nil, func() { copied[n].Add(1) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		append(0)
+		if copied[0].Load() != 1 {
+			t.Error("nothing to copy, and not told")
+		}
+		s := append(1, produced(0, -1, 0, 0, 1), produced(1, -1, 0, 0, 1))
+		time.Sleep(a.putTime / 2) // It is being uploaded.
+		append(2, produced(0, -1, 0, 0, 1))
+		synctest.Wait()
+		select {
+		case <-s.Done():
+			t.Error("answered before its upload has ended")
+		default:
+		}
+		if copied[1].Load() != 1 || copied[2].Load() != 0 {
+			t.Errorf("told %d times of what is in the segment, %d of what waits for the next", copied[1].Load(), copied[2].Load())
+		}
+		// The end of the term: what waits is read no more.
+		if err := a.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if copied[1].Load() != 1 || copied[2].Load() != 1 {
+			t.Errorf("told %d and %d times", copied[1].Load(), copied[2].Load())
 		}
 	})
 }

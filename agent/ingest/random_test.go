@@ -150,7 +150,7 @@ func (p *producer) connection(a *testAgent) {
 				p.begun++
 				p.tell(sent, true, -1)
 			}
-			s, err := a.Append(context.Background(), []Batch{valued(p.partition, p.id, p.epoch, int32(sent-p.base), fmt.Sprintf("%d/%d", p.id, sent))}, gone)
+			s, err := a.Append(context.Background(), []Batch{valued(p.partition, p.id, p.epoch, int32(sent-p.base), fmt.Sprintf("%d/%d", p.id, sent))}, gone, func() {})
 			if err != nil {
 				return
 			}

@@ -72,7 +72,7 @@ func TestIngest_TransactionOfAClosedConnectionIsDropped(t *testing.T) {
 		a := w.agent()
 		for _, x := range []uint64{5, shard.NoTransaction} {
 			gone := make(chan struct{})
-			s, err := a.Append(t.Context(), []Batch{in(x, produced(0, 7+int64(x), 0, 0, 1))}, gone)
+			s, err := a.Append(t.Context(), []Batch{in(x, produced(0, 7+int64(x), 0, 0, 1))}, gone, func() {})
 			if err != nil {
 				t.Fatal(err)
 			}
