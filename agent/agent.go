@@ -28,6 +28,7 @@ type Agent struct {
 	isReady  func()
 	kafka    atomic.Value // string: the address it listens on
 	serving  atomic.Pointer[term]
+	waiting  atomic.Pointer[error] // why it doesn't serve, while it tries to; nil: it has not failed
 }
 
 // New returns an agent; Run starts it.
@@ -51,24 +52,21 @@ func (a *Agent) Ready() <-chan struct{} { return a.ready }
 // KafkaAddr returns the address that the agent listens on, empty before it does.
 func (a *Agent) KafkaAddr() string { return a.kafka.Load().(string) }
 
-// Run opens bucket and metastore and serves clients, term after term, until ctx
-// ends; then it drains: requests in flight are answered within DrainMax. An error
-// says why it could not start or go on.
+// Run opens bucket and metastore, waiting for them if need be, and serves clients, term
+// after term, until ctx ends; then it drains: requests in flight are answered within
+// DrainMax. An error says why it could not start or go on.
 func (a *Agent) Run(ctx context.Context) error {
-	p, err := openProcess(ctx, a.cfg, a.settings)
+	p, err := openProcess(ctx, a.cfg)
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	a.kafka.Store(p.door.Addr().String())
-	p.metrics.Watch(a.sources(p))
 	// What serves the terms outlives ctx, so that they can drain.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, background := errgroup.WithContext(background)
-	group.Go(func() error { return p.follower.Run(background) })
 	group.Go(func() error { return p.door.run(background) })
-	group.Go(func() error { return p.members.Run(background) })
 	if p.peerDoor != nil {
 		group.Go(func() error { return p.peerDoor.run(background) })
 	}
@@ -83,7 +81,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(background, cancel)()
-	err = a.terms(serving, p)
+	if err = a.enter(serving, p); err == nil {
+		p.metrics.Watch(a.sources(p))
+		group.Go(func() error { return p.follower.Run(background) })
+		group.Go(func() error { return p.members.Run(background) })
+		err = a.terms(serving, p)
+	} else if serving.Err() != nil {
+		err = nil // told to stop before it began, or stopped by what ended background
+	}
 	stop()
 	return errors.Join(err, group.Wait())
 }
@@ -95,9 +100,10 @@ const termPauseMax = 5 * time.Second
 // lease was lost or an outcome stayed unknown, is followed by a new one.
 func (a *Agent) terms(ctx context.Context, p *process) error {
 	pause := 50 * time.Millisecond
+	trouble := trouble{log: a.cfg.Log, what: "no term can be begun; trying again"}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := a.serveTerm(ctx, p)
+		err := a.serveTerm(ctx, p, func() { trouble.over("a term can be begun again") })
 		if err == nil || ctx.Err() != nil || errors.Is(err, errOlder) {
 			return err
 		}
@@ -107,7 +113,12 @@ func (a *Agent) terms(ctx context.Context, p *process) error {
 		if time.Since(began) > termPauseMax {
 			pause = 50 * time.Millisecond
 		}
-		a.cfg.Log.Warn("the term has ended; beginning another", "err", err, "pause", pause)
+		a.waiting.Store(&err)
+		if errors.Is(err, errNoTerm) {
+			trouble.tell(err)
+		} else {
+			a.cfg.Log.Warn("the term has ended: clients are disconnected, another is begun", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -121,6 +132,9 @@ func (a *Agent) terms(ctx context.Context, p *process) error {
 func (a *Agent) readiness() error {
 	t := a.serving.Load()
 	if t == nil {
+		if err := a.waiting.Load(); err != nil {
+			return *err
+		}
 		return errors.New("no term has begun")
 	}
 	for _, r := range t.process.follower.Served() {

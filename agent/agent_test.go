@@ -311,6 +311,19 @@ func TestAgent_Restart(t *testing.T) {
 	}
 }
 
+// entered opens a process, tried once.
+func entered(t *testing.T, cfg Config, settings *broker.Settings) (*process, error) {
+	p, err := openProcess(t.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.enter(t.Context(), cfg, settings); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
 func TestAgent_RefusesWhatItCannotServe(t *testing.T) {
 	dir := t.TempDir()
 	cfg := Default()
@@ -322,7 +335,7 @@ func TestAgent_RefusesWhatItCannotServe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return openProcess(t.Context(), cfg, settings)
+		return entered(t, cfg, settings)
 	}
 	first, err := open(cfg)
 	if err != nil {

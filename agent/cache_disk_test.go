@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/wadi-io/wadi/agent/broker"
 )
 
 // TestAgent_CacheOnDisk: what memory has no room for is read from the bucket once, and
@@ -62,11 +60,7 @@ func TestAgent_CacheOnDisk(t *testing.T) {
 		}
 		another := b.cfg
 		another.Given.Listener, another.Given.PeerListener = newPipes(), nil
-		settings, err := broker.ParseSettings(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p, err := openProcess(t.Context(), another, settings); err == nil || !strings.Contains(err.Error(), "another wadi process uses the folder") {
+		if p, err := openProcess(t.Context(), another); err == nil || !strings.Contains(err.Error(), "another wadi process uses the folder") {
 			if err == nil {
 				p.close()
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // door accepts connections for whichever term serves: the socket stays open
@@ -12,7 +14,12 @@ import (
 type door struct {
 	net.Listener
 	accepted chan net.Conn
+	leaves   atomic.Int32 // open ones
 }
+
+// knockMax is how long a connection waits for the next term. Then it is closed: its
+// client may know another agent, and would wait for an answer of this one in vain.
+const knockMax = time.Second
 
 func newDoor(l net.Listener) *door { return &door{Listener: l, accepted: make(chan net.Conn)} }
 
@@ -20,7 +27,7 @@ func newDoor(l net.Listener) *door { return &door{Listener: l, accepted: make(ch
 func (d *door) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { d.Listener.Close() })
 	defer stop()
-	for {
+	for patience := knockMax; ; {
 		conn, err := d.Listener.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
@@ -32,10 +39,32 @@ func (d *door) run(ctx context.Context) error {
 			}
 			return err
 		}
+		if d.hand(ctx, conn, patience) {
+			patience = knockMax
+			continue
+		}
+		patience = 0 // Nobody was there; the others have waited meanwhile.
+		conn.Close()
+	}
+}
+
+// hand gives a connection to the term that serves. One that has enough of them lets it
+// wait; while none serves it waits as long as patience says.
+func (d *door) hand(ctx context.Context, conn net.Conn, patience time.Duration) (taken bool) {
+	for {
+		timer := time.NewTimer(patience)
 		select {
 		case d.accepted <- conn:
+			timer.Stop()
+			return true
 		case <-ctx.Done():
-			conn.Close()
+			timer.Stop()
+			return false
+		case <-timer.C:
+			if d.leaves.Load() == 0 {
+				return false
+			}
+			patience = knockMax
 		}
 	}
 }
@@ -49,7 +78,11 @@ type leaf struct {
 
 func (d *door) leaf() *leaf {
 	l := &leaf{door: d, closed: make(chan struct{})}
-	l.close = sync.OnceFunc(func() { close(l.closed) })
+	d.leaves.Add(1)
+	l.close = sync.OnceFunc(func() {
+		d.leaves.Add(-1)
+		close(l.closed)
+	})
 	return l
 }
 

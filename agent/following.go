@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -63,7 +64,7 @@ func (p *process) listenToPeers(ctx context.Context, cfg Config) error {
 		}
 		p.peerAddress = net.JoinHostPort(host, strconv.Itoa(int(port)))
 		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-			return fmt.Errorf("other agents can't connect to %s: say by the advertised peer address where they reach this agent", p.peerAddress)
+			return fmt.Errorf("other agents can't connect to %s: say where they reach this agent (--peer-advertised)", p.peerAddress)
 		}
 	}
 	return nil
@@ -82,10 +83,11 @@ func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer
 		var d net.Dialer
 		dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 	}
+	leaf := p.peerDoor.leaf() // the mesh closes it
 	m, err := follow.New(cfg, follow.Deps{
 		Cluster:  p.store.Cluster().ID,
 		Self:     follow.Peer{Node: info.Node, Term: info.Term, Addr: p.peerAddress},
-		Listener: p.peerDoor.leaf(),
+		Listener: leaf,
 		Dial:     dial,
 		Peers:    p.peers,
 		Met:      p.members.LookSoon,
@@ -93,10 +95,11 @@ func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer
 		Fit:      func() bool { return p.stale(a.cfg.StaleMax) == nil },
 		Wanted:   p.follower.Closely,
 	})
-	if err == nil {
-		w.Publish = m.Publish
+	if err != nil {
+		return nil, errors.Join(err, leaf.Close())
 	}
-	return m, err
+	w.Publish = m.Publish
+	return m, nil
 }
 
 // peers are the agents that take streams.

@@ -51,6 +51,7 @@ type process struct {
 	store       *metastore.Counting
 	clock       clock // the database's
 	follower    *metastore.Follower
+	hub         *fetch.Hub // of waiting fetches
 	buffers     *cache.Buffers
 	disk        *cache.Disk // nil: none
 	blocks      *fetch.Blocks
@@ -63,9 +64,9 @@ type process struct {
 // idleBuffersBytes bounds the segment buffers that are kept for the next flush, in bytes.
 const idleBuffersBytes = 64 << 20
 
-// openProcess opens everything in the order in which a newcomer's mistakes are
-// told best: addresses, folder, bucket, metastore.
-func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*process, error) {
+// openProcess opens what is this process's own, in the order in which a newcomer's
+// mistakes are told best: folder, addresses, the bucket's URL. enter opens the rest.
+func openProcess(ctx context.Context, cfg Config) (*process, error) {
 	p := &process{name: processName(), reads: cmp.Or(cfg.Given.Level, metastore.FeatureLevel), registry: prometheus.NewRegistry(), httpConfig: wadihttp.DefaultConfig()}
 	p.httpConfig.Log = cfg.Log
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -77,14 +78,14 @@ func openProcess(ctx context.Context, cfg Config, settings *broker.Settings) (*p
 	if !localBucket(cfg.Bucket) {
 		p.metrics.Price(cfg.Prices)
 	}
-	if err := p.open(ctx, cfg, settings); err != nil {
+	if err := p.open(ctx, cfg); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *process) open(ctx context.Context, cfg Config, settings *broker.Settings) (err error) {
+func (p *process) open(ctx context.Context, cfg Config) (err error) {
 	if cfg.Folder != "" {
 		if p.lock, err = lockFolder(cfg.Folder); err != nil {
 			return err
@@ -104,29 +105,7 @@ func (p *process) open(ctx context.Context, cfg Config, settings *broker.Setting
 	if err := p.listenToPeers(ctx, cfg); err != nil {
 		return err
 	}
-	if err := p.openBucket(ctx, cfg); err != nil {
-		return err
-	}
-	store := cfg.Given.Store
-	if store == nil {
-		var err error
-		if store, err = openStore(ctx, cfg.Metastore); err != nil {
-			return err
-		}
-		p.closers = append(p.closers, store)
-	}
-	p.store = metastore.NewCounting(store)
-	p.members = newMembers(p, cfg)
-	if err := p.clock.read(ctx, p.store); err != nil {
-		return err
-	}
-	if err := claimBucket(ctx, p.bucket, store.Cluster()); err != nil {
-		return err
-	}
-	if err := compare(ctx, store, p.bucket, cfg.Log); err != nil {
-		return err
-	}
-	return p.openReaders(ctx, cfg, settings)
+	return p.openBucket(ctx, cfg)
 }
 
 // listen takes the addresses.
@@ -151,7 +130,7 @@ func (p *process) listen(ctx context.Context, cfg Config) error {
 			return err
 		}
 	} else if ip := net.ParseIP(p.host); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("clients can't connect to %s: say by the advertised address where they reach this agent", net.JoinHostPort(p.host, strconv.Itoa(int(p.port))))
+		return fmt.Errorf("clients can't connect to %s: say where they reach this agent (--advertised)", net.JoinHostPort(p.host, strconv.Itoa(int(p.port))))
 	}
 	if cfg.HTTP == "" {
 		return nil
@@ -181,18 +160,16 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 // cacheBlocksMin is the least number of blocks that the cache in memory has room for.
 const cacheBlocksMin = 8
 
-// openReaders makes the replicas and the read path, and brings them up to date.
-func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.Settings) error {
+// openReplicas makes the replicas and brings them up to date.
+func (p *process) openReplicas(ctx context.Context, cfg Config) error {
 	fc := metastore.DefaultFollowerConfig()
 	fc.Log = cfg.Log
-	p.follower = metastore.NewFollower(p.store, p.bucket, fc)
+	p.follower, p.hub = metastore.NewFollower(p.store, p.bucket, fc), fetch.NewHub()
 	p.follower.Follow(metastore.CatalogJournal, catalog.New())
-	hub := fetch.NewHub()
-	shards := p.store.Cluster().Shards
-	for i := range shards {
+	for i := range p.store.Cluster().Shards {
 		s := shard.New()
 		s.OnGrow = func(partition shard.PartitionID, high int64) {
-			hub.Grew(partition, high)
+			p.hub.Grew(partition, high)
 			if in := p.grew.Load(); in != nil {
 				in.Grew()
 			}
@@ -205,10 +182,11 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 	for i := range p.store.Cluster().Transactions {
 		p.follower.Follow(metastore.TransactionsJournal(i), transaction.New())
 	}
-	if err := p.follower.Load(ctx); err != nil {
-		return err
-	}
-	var err error
+	return p.follower.Load(ctx)
+}
+
+// openReaders makes the caches and the read path.
+func (p *process) openReaders(cfg Config, settings *broker.Settings) (err error) {
 	if p.buffers, err = cache.NewBuffers(idleBuffersBytes); err != nil {
 		return err
 	}
@@ -236,14 +214,15 @@ func (p *process) openReaders(ctx context.Context, cfg Config, settings *broker.
 	ftc.StalenessMax = cfg.StaleMax
 	ftc.ResponseBytesMax = int(settings.Int64("fetch.max.bytes"))
 	ftc.SessionsMax = int(settings.Int64("max.incremental.fetch.session.cache.slots"))
+	shards := p.store.Cluster().Shards
 	p.fetcher, err = fetch.New(ftc, shards, fetch.Deps{
 		Replica:   func(i int) *metastore.Replica { return p.follower.Replica(metastore.ShardJournal(i)) },
 		Resolve:   fetch.Resolver(p.follower.Replica(metastore.CatalogJournal), shards),
 		Refresher: p.follower,
 		Rows:      p.store,
 		Blocks:    p.blocks,
-		Hub:       hub,
-		Clock:     fc.Clock,
+		Hub:       p.hub,
+		Clock:     metastore.DefaultFollowerConfig().Clock,
 		Log:       cfg.Log,
 	})
 	return err

@@ -36,9 +36,12 @@ type term struct {
 // endTermTimeout bounds the farewell of a term: without it the lease runs out.
 const endTermTimeout = 3 * time.Second
 
-// serveTerm begins a term and serves clients until ctx ends (then it drains and
+// errNoTerm is in the error of a term that was not begun.
+var errNoTerm = errors.New("begin a term")
+
+// serveTerm begins a term, says so, and serves clients until ctx ends (then it drains and
 // returns nil) or the term is lost (then it closes all connections).
-func (a *Agent) serveTerm(ctx context.Context, p *process) error {
+func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 	if p.lock != nil {
 		if err := endOthers(ctx, p.store); err != nil {
 			return err
@@ -51,8 +54,9 @@ func (a *Agent) serveTerm(ctx context.Context, p *process) error {
 		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: p.reads, Peer: p.peerAddress,
 	}, a.cfg.Lease)
 	if err != nil {
-		return fmt.Errorf("begin a term: %w", err)
+		return fmt.Errorf("%w: %w", errNoTerm, err)
 	}
+	begun()
 	defer func() {
 		farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTermTimeout)
 		defer cancel()

@@ -14,6 +14,11 @@ var ErrNewerSchema = errors.New("the metastore was written by a newer release of
 // ErrForeignSchema refuses a database that holds something other than a metastore.
 var ErrForeignSchema = errors.New("this is not a metastore of Wadi")
 
+// ErrUnreachable is in errors of a store that can't be used now but may be later, with
+// nothing changed about this process: its server is down, starts, is full or a standby.
+// It says nothing about what became of an append.
+var ErrUnreachable = errors.New("the metastore can't be reached")
+
 // journalsMax bounds the journals of one kind in a cluster.
 const journalsMax = 4096
 

@@ -25,6 +25,8 @@ var (
 	ErrFull     = errors.New("no space is left")
 	ErrClosed   = errors.New("the bucket is closed")
 	ErrNoBucket = errors.New("there is no such bucket")
+	// ErrUnreachable is in the error of a request that Retry repeated for as long as it may.
+	ErrUnreachable = errors.New("the bucket can't be reached")
 	// ErrSlowDown comes as a SlowDownError.
 	ErrSlowDown = errors.New("the bucket asks for fewer requests")
 )

@@ -201,7 +201,7 @@ func (r *retry) do(ctx context.Context, op Op, size int64, attempt func(context.
 			slow = min(2*slow, r.cfg.SlowDownMax)
 		}
 		if time.Since(begin)+wait >= r.cfg.Elapsed {
-			return fmt.Errorf("%w (tried %d times)", err, n)
+			return &gaveUpError{err, n}
 		}
 		if sleep(ctx, wait) != nil {
 			return ended(ctx, err)
@@ -209,6 +209,15 @@ func (r *retry) do(ctx context.Context, op Op, size int64, attempt func(context.
 		pause = min(2*pause, r.cfg.Max)
 	}
 }
+
+// gaveUpError is the error of the last try.
+type gaveUpError struct {
+	err   error
+	tries int
+}
+
+func (e *gaveUpError) Error() string   { return fmt.Sprintf("%v (tried %d times)", e.err, e.tries) }
+func (e *gaveUpError) Unwrap() []error { return []error{e.err, ErrUnreachable} }
 
 // sleep waits, or returns ctx's error as soon as it is done.
 func sleep(ctx context.Context, wait time.Duration) error {

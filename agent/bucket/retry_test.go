@@ -92,7 +92,7 @@ func TestRetry_GivesUp(t *testing.T) {
 		cfg.Jitter = func(pause time.Duration) time.Duration { return pause }
 		begin := time.Now()
 		err := bucket.Retry(counted, cfg).Put(t.Context(), "k", nil)
-		if !errors.Is(err, bucket.ErrInjected) || !strings.Contains(err.Error(), "(tried 7 times)") {
+		if !errors.Is(err, bucket.ErrInjected) || !errors.Is(err, bucket.ErrUnreachable) || !strings.Contains(err.Error(), "(tried 7 times)") {
 			t.Errorf("put: %v", err)
 		}
 		// After pauses of 1, 2, 4, 8, 16 and 16 seconds the next would end past the minute.

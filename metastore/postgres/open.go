@@ -48,7 +48,7 @@ var _ metastore.Store = (*Store)(nil)
 // gets the one in init. The option wadi_schema names the schema, "wadi" by
 // default. Open refuses a server that could lose what it has acknowledged, a
 // schema of a newer release (ErrNewerSchema) and one of something else
-// (ErrForeignSchema).
+// (ErrForeignSchema). A server that can't be used at the moment is metastore.ErrUnreachable.
 func Open(ctx context.Context, url string, init metastore.Cluster) (*Store, error) {
 	cfg, schema, err := parse(url)
 	if err != nil {
@@ -92,6 +92,7 @@ func parse(url string) (cfg *pgxpool.Config, schema string, err error) {
 		Control:         boundSilence,
 	}
 	cfg.ConnConfig.DialFunc = dialer.DialContext
+	cfg.ConnConfig.ValidateConnect = validated(cfg.ConnConfig.ValidateConnect)
 	// A ping before use would be a statement more; a stale connection is an error like any other.
 	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	return cfg, schema, nil
@@ -114,7 +115,7 @@ func open(ctx context.Context, cfg *pgxpool.Config, schema string, init metastor
 	}
 	if err := s.prepare(ctx, schema, init); err != nil {
 		s.Close()
-		return nil, err
+		return nil, reached(err)
 	}
 	return s, nil
 }
@@ -157,7 +158,7 @@ func (g serverSettings) check() error {
 	case g.version < serverVersionMin:
 		return fmt.Errorf("this Postgres %d is too old: the metastore needs %d or newer", g.version/10000, serverVersionMin/10000)
 	case g.standby:
-		return errors.New("this Postgres is a standby: the metastore's URL must name the primary")
+		return errStandby
 	case g.fsync != "on":
 		return errors.New("this Postgres runs with fsync=off: it would lose acknowledged records, turn it on")
 	case g.synchronousCommit == "off":
@@ -219,7 +220,7 @@ func failed(ctx context.Context, pool *pgxpool.Pool, what string, err error) err
 	if !errors.As(err, &refused) && ctx.Err() == nil {
 		pool.Reset()
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return fmt.Errorf("%s: %w", what, reached(err))
 }
 
 func journalIDs(journals []metastore.JournalID) []int32 {
