@@ -85,6 +85,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		p.metrics.Watch(a.sources(p))
 		group.Go(func() error { return p.follower.Run(background) })
 		group.Go(func() error { return p.members.Run(background) })
+		if a.cfg.LimitMemory {
+			group.Go(func() error { return a.limitMemory(background, p) })
+		}
 		err = a.terms(serving, p)
 	} else if serving.Err() != nil {
 		err = nil // told to stop before it began, or stopped by what ended background

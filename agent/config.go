@@ -43,6 +43,9 @@ type Config struct {
 	Version     string                   // of the program
 	Log         *slog.Logger
 
+	// LimitMemory has the agent set the collector's memory limit: for one that has the process to itself.
+	LimitMemory bool
+
 	// TrustCompressed spares the look at the records of produced batches that are compressed.
 	TrustCompressed bool
 

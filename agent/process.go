@@ -57,12 +57,12 @@ type process struct {
 	blocks      *fetch.Blocks
 	fetcher     *fetch.Fetcher
 	mesh        atomic.Pointer[follow.Mesh]   // of the term that serves
-	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
+	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold; its memory is the cache's
 	closers     []io.Closer
 }
 
 // idleBuffersBytes bounds the segment buffers that are kept for the next flush, in bytes.
-const idleBuffersBytes = 64 << 20
+const idleBuffersBytes = 24 << 20
 
 // openProcess opens what is this process's own, in the order in which a newcomer's
 // mistakes are told best: folder, addresses, the bucket's URL. enter opens the rest.
@@ -192,6 +192,12 @@ func (p *process) openReaders(cfg Config, settings *broker.Settings) (err error)
 	}
 	cc := cache.DefaultConfig()
 	cc.BytesMax = cfg.CacheBytes
+	cc.Outside = func() int64 {
+		if in := p.grew.Load(); in != nil {
+			return in.HeldBytes()
+		}
+		return 0
+	}
 	for cc.BytesMax < cacheBlocksMin*int64(cc.BlockBytes) {
 		cc.BlockBytes /= 2
 	}

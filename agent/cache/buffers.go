@@ -6,12 +6,13 @@ import (
 	"sync"
 )
 
-// Buffers come in classes of 4 KiB, 6 KiB, 8 KiB, 12 KiB … up to 64 MiB: two in
-// each doubling, so that a third of a buffer at most is slack.
+// Buffers come in classes of 4 KiB, 4½ KiB, 5 KiB … up to 64 MiB: eight in each
+// doubling, so that a ninth of a buffer at most is slack.
 const (
-	classBytesMin = 4 << 10
-	classBytesMax = 64 << 20
-	classCount    = 2*14 + 1
+	classBytesMin   = 4 << 10
+	classBytesMax   = 64 << 20
+	classesDoubling = 8
+	classCount      = classesDoubling*14 + 1
 )
 
 // Buffers lends byte slices and takes them back, so that segments don't cost a
@@ -78,10 +79,10 @@ func (b *Buffers) IdleBytes() int64 {
 	return b.mu.bytes
 }
 
-// classBytes is the capacity of a class: 4 KiB × 1, 1½, 2, 3, 4, 6 …
+// classBytes is the capacity of a class: 4 KiB × 1, 1⅛ … 1⅞, 2, 2¼ …
 func classBytes(class int) int {
-	size := classBytesMin << (class / 2)
-	return size + size/2*(class%2)
+	size := classBytesMin << (class / classesDoubling)
+	return size + size/classesDoubling*(class%classesDoubling)
 }
 
 // classOf is the smallest class that holds size bytes.
@@ -93,11 +94,9 @@ func classOf(size int) (int, bool) {
 		return 0, true
 	}
 	doubling := bits.Len(uint(size-1)/classBytesMin) - 1 // size > classBytesMin<<doubling
-	class := 2*doubling + 1
-	if size > classBytes(class) {
-		class++
-	}
-	return class, true
+	base := classBytesMin << doubling
+	step := base / classesDoubling
+	return classesDoubling*doubling + (size-base+step-1)/step, true
 }
 
 // classBelow is the largest class that size bytes hold; none for a buffer that no class made.

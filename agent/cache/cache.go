@@ -28,12 +28,15 @@ type Load func(ctx context.Context, id segment.ID, offset int64, dst []byte) (in
 
 // Config bounds a Cache.
 type Config struct {
-	BytesMax      int64         // held, pinned and being loaded, by the capacity of the buffers
+	BytesMax      int64         // held, pinned and being loaded, by the capacity of the buffers, and Outside
 	BlockBytes    int           // what one load reads
 	LoadsMax      int           // loads that run at once; more wait
 	PrefetchesMax int           // of these, loads that no reader waits for; more are dropped
 	RoomWaitMax   time.Duration // how long a read waits while everything is pinned
 	Disk          *Disk         // under the memory; nil: none. It outlives the cache
+	// Outside returns the bytes that others hold of the memory that BytesMax bounds, such as
+	// segments that are being written. The cache makes room for them, but keeps half of it. nil: none.
+	Outside func() int64
 }
 
 // DefaultConfig is for an agent with 1 GiB of memory to spare.

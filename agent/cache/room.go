@@ -71,13 +71,14 @@ func (g *ghosts) take(k key) bool {
 // makeRoomLocked evicts until size more bytes fit. It evicts nothing if what is
 // pinned doesn't leave as much.
 func (c *Cache) makeRoomLocked(size int64) (freed freeable, ok bool) {
+	bytesMax := c.bytesMax()
 	resting := c.mu.probation.bytes + c.mu.protected.bytes
-	if c.mu.used-resting+size > c.cfg.BytesMax {
+	if c.mu.used-resting+size > bytesMax {
 		return nil, false
 	}
-	for c.mu.used+size > c.cfg.BytesMax {
+	for c.mu.used+size > bytesMax {
 		victim := c.mu.protected.tail
-		if victim == nil || c.mu.probation.bytes > c.cfg.BytesMax/100*probationPart {
+		if victim == nil || c.mu.probation.bytes > bytesMax/100*probationPart {
 			victim = c.mu.probation.tail
 			c.mu.ghosts.add(victim.key)
 		}
@@ -85,6 +86,14 @@ func (c *Cache) makeRoomLocked(size int64) (freed freeable, ok bool) {
 		freed = c.dropLocked(victim, freed)
 	}
 	return freed, true
+}
+
+// bytesMax is what others leave of Config.BytesMax, at least half of it.
+func (c *Cache) bytesMax() int64 {
+	if c.cfg.Outside == nil {
+		return c.cfg.BytesMax
+	}
+	return max(c.cfg.BytesMax-c.cfg.Outside(), c.cfg.BytesMax/2)
 }
 
 // wakeLocked has those who wait for room look again.

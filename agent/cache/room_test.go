@@ -140,3 +140,28 @@ func TestGhosts_Bounded(t *testing.T) {
 		t.Error("the wrong keys are remembered")
 	}
 }
+
+// TestRoom_IsSharedWithOthers: the cache makes room for what others hold of its memory, and keeps half of it.
+func TestRoom_IsSharedWithOthers(t *testing.T) {
+	s := newSource()
+	c := newCache(t, s, 8)
+	var outside int64
+	c.cfg.Outside = func() int64 { return outside }
+	id := s.add(1, 16*testBlock)
+	for i := range 8 {
+		read(t, c, s, id, i*testBlock, testBlock).Release()
+	}
+	for _, row := range []struct{ outside, held int64 }{{0, 8}, {2, 6}, {3, 5}, {100, 4}, {0, 5}} {
+		outside = row.outside * testBlock
+		c.Evict(id)
+		for i := range int(row.held) + 2 {
+			if row.held == 5 && row.outside == 0 && i == 5 {
+				break // Room that came back is used.
+			}
+			read(t, c, s, id, i*testBlock, testBlock).Release()
+		}
+		if got := c.Stats().Bytes; got != row.held*testBlock {
+			t.Errorf("%d blocks held by others: the cache holds %d bytes; want %d blocks", row.outside, got, row.held)
+		}
+	}
+}

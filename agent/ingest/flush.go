@@ -107,7 +107,9 @@ func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
 func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 	began := in.cfg.Clock()
 	body := in.seal(f, began)
+	in.writing.Add(int64(cap(body)))
 	f.err = in.deps.Bucket.Put(ctx, f.id.Key(), body)
+	in.writing.Add(-int64(cap(body))) // The cache counts it from here on.
 	took := in.cfg.Clock().Sub(began)
 	if f.err != nil {
 		in.Stats.UploadsFailed.Add(1)

@@ -173,6 +173,7 @@ type Ingest struct {
 	uploaded chan *flush   // in flush order; the committer takes them
 	grew     chan struct{} // a shard's partition grew while batches are held
 	held     atomic.Int64  // batches held for a gap
+	writing  atomic.Int64  // bytes of the buffers of segments that are being written
 
 	mu struct {
 		sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func agentFlags(more ...cli.Flag) []cli.Flag {
 		&cli.StringFlag{Name: flagKafka, Value: defaultKafka, Usage: "listen for Kafka clients on `HOST:PORT`"},
 		&cli.StringFlag{Name: "advertised", Usage: "tell clients to come to `HOST:PORT` (default: what --kafka is)"},
 		&cli.StringFlag{Name: "http", Value: "127.0.0.1:9090", Usage: "serve /metrics, /healthz, /readyz and /debug/pprof on `HOST:PORT` (empty: don't)"},
-		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "keep `SIZE` of segments in memory"},
+		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "take `SIZE` of memory for segments, kept and being written"},
 		&cli.StringFlag{Name: flagCompactionRate, Value: bytesText(compaction.DefaultConfig().BytesPerSecond), Usage: "merge history at up to `SIZE` a second, read and written (0: unbounded)"},
 		&cli.BoolFlag{Name: flagTrustCompressed, Usage: "take compressed batches without looking at their records: spares their decompression, lets a broken producer store what no reader can read"},
 		configFlag(),
@@ -147,6 +148,7 @@ func (p *program) runAgent(ctx context.Context, config agent.Config) error {
 	if err := config.Validate(); err != nil {
 		return usageError{err.Error()}
 	}
+	config.LimitMemory = os.Getenv("GOMEMLIMIT") == ""
 	a, err := agent.New(config)
 	if err != nil {
 		return err

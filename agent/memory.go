@@ -1,0 +1,56 @@
+package agent
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// Most of an agent's heap is the buffers of its cache, which stay. By Go's own rule the
+// heap would grow to twice its size between two collections, so that a cache of 256 MiB
+// took 512. The collector is given a limit instead: the buffers, and room for the rest.
+const (
+	memoryLimitEvery = time.Second
+	// memoryHeadroomBytes is what may become garbage between two collections.
+	memoryHeadroomBytes = 32 << 20
+)
+
+// limitMemory keeps the limit right until ctx ends. It is the process's, so only an
+// agent that has it to itself does so.
+func (a *Agent) limitMemory(ctx context.Context, p *process) error {
+	tick := time.NewTicker(memoryLimitEvery)
+	defer tick.Stop()
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	var last int64
+	for {
+		metrics.Read(live)
+		limit := memoryLimit(a.cfg.CacheBytes, p.heldBytes(), int64(live[0].Value.Uint64()))
+		if limit != last {
+			debug.SetMemoryLimit(limit)
+			last = limit
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// memoryLimit is what the process may take, in bytes: the buffers that it may hold, the
+// rest of what is live twice, as Go has it, and the headroom.
+func memoryLimit(buffersMax, held, live int64) int64 {
+	const step = 8 << 20 // so that it doesn't change with each byte
+	rest := max(0, live-held)
+	return (max(buffersMax, held) + 2*rest + memoryHeadroomBytes + step - 1) / step * step
+}
+
+// heldBytes is what buffers hold of the heap.
+func (p *process) heldBytes() int64 {
+	held := p.blocks.Cache().Stats().Bytes + p.buffers.IdleBytes()
+	if in := p.grew.Load(); in != nil {
+		held += in.HeldBytes()
+	}
+	return held
+}
