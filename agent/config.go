@@ -14,6 +14,7 @@ import (
 	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/agent/metrics"
+	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/metastore"
 )
 
@@ -41,6 +42,7 @@ type Config struct {
 	Settings    map[string]string        // broker settings by Kafka's names
 	Prices      metrics.Prices           // of requests to a bucket that isn't local
 	Version     string                   // of the program
+	Trace       *trace.Tracer            // of produces and fetches; nil: nothing is traced
 	Log         *slog.Logger
 
 	// LimitMemory has the agent set the collector's memory limit: for one that has the process to itself.

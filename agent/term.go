@@ -211,6 +211,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Clock:   time.Now,
 		Log:     a.cfg.Log,
 		Outcome: p.metrics.Outcome,
+		Trace:   a.cfg.Trace,
 		Term:    lifetime,
 	})
 	if err != nil {

@@ -63,6 +63,9 @@ type Request struct {
 	flexible   bool
 }
 
+// Arrived is when the request's last byte was read.
+func (r *Request) Arrived() time.Time { return r.read }
+
 // Answer is what becomes of a request: exactly one of Message, Raw, None and Close.
 type Answer struct {
 	// Message is encoded in the request's version.

@@ -14,6 +14,7 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
@@ -123,6 +124,7 @@ type Deps struct {
 	Random io.Reader
 	// Outcome is told how many partitions, or whole requests, got a code; nil: nobody is.
 	Outcome func(key, code int16, n int)
+	Trace   *trace.Tracer // nil: nothing is traced
 	// Term ends with the broker's term. Appends to the catalog go on until then,
 	// whether or not the connection that asked for them is still there.
 	Term context.Context

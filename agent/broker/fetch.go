@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/wire"
 )
@@ -36,14 +37,19 @@ func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
 	req := fetchRequest(m)
 	req.Preferred = b.preferred(m.Rack)
 	req.Hurry = r.Conn.Draining()
-	res := b.deps.Fetch.Fetch(ctx, req)
+	span := b.traceFetch(r, m)
+	res := b.deps.Fetch.Fetch(trace.With(ctx, span), req)
 	b.deps.Outcome(keyFetch, codeOf(res.Err), 1)
 	for i := range res.Partitions {
 		if err := res.Partitions[i].Err; err != nil {
 			b.deps.Outcome(keyFetch, codeOf(err), 1)
 		}
 	}
-	return wire.Answer{Raw: res.Encode(m.Version, codeOf), Release: res.Release}
+	release := res.Release
+	if span != nil {
+		release = b.traceFetched(span, res)
+	}
+	return wire.Answer{Raw: res.Encode(m.Version, codeOf), Release: release}
 }
 
 // preferred says whom a reader in a rack should read a shard's partitions from instead

@@ -69,13 +69,17 @@ type produce struct {
 
 	inspector    *batch.Inspector // while the batches are checked
 	recompressed int              // bytes of the batches that were made anew
+
+	tracing produceTrace
 }
 
 // startProduce checks a request's batches and enters them into the buffer.
 func (b *Broker) startProduce(ctx context.Context, r *wire.Request) func(ctx context.Context) wire.Answer {
 	p := &produce{b: b, req: r.Message.(*kmsg.ProduceRequest)}
 	p.resp = &kmsg.ProduceResponse{Version: p.req.Version}
+	p.traceBegin()
 	p.check(ctx)
+	ctx = p.traceChecked(ctx, r)
 	p.enter(ctx)
 	if p.closeErr == nil && len(p.batches) > 0 {
 		r.Frame.Retain()
@@ -98,6 +102,9 @@ func (p *produce) check(ctx context.Context) {
 	all := make([]kmsg.ProduceResponseTopicPartition, partitions)
 
 	topics, unknown := p.topics(ctx)
+	if len(topics) == 1 && topics[0] != nil {
+		p.tracing.topic = topics[0].Name
+	}
 	whole := p.checkWhole()
 	now := p.b.now()
 	p.inspector = <-p.b.inspectors
@@ -286,6 +293,14 @@ func (p *produce) refuse(answer *kmsg.ProduceResponseTopicPartition, err error) 
 
 // wait returns the answer once all batches have one.
 func (p *produce) wait(ctx context.Context) wire.Answer {
+	a := p.answer(ctx)
+	if p.tracing.span != nil {
+		a.Release = p.traceAnswer(a.Close)
+	}
+	return a
+}
+
+func (p *produce) answer(ctx context.Context) wire.Answer {
 	if p.closeErr == nil && p.sub != nil {
 		p.closeErr = p.results(ctx)
 	}

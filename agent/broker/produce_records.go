@@ -27,9 +27,13 @@ func (p *produce) checkRecords(t *catalog.Topic, c *produceConfig, b []byte, h b
 		return h, checkHeaderTimes(h, rules)
 	}
 	rules.DecompressedBytesMax = p.b.cfg.Limits.DecompressedBytesMax
+	rules.Header = p.tracing.wanted
 	largest, faults, err := p.inspector.Inspect(b, h, rules)
 	if err != nil {
 		return h, err
+	}
+	if rules.Header != "" {
+		p.tracing.parent, p.tracing.wanted = p.inspector.Header(), ""
 	}
 	if len(faults) > 0 {
 		return h, tellFaults(t, faults, rules, answer)

@@ -45,10 +45,12 @@ func (p *produce) enter(ctx context.Context) {
 		p.refuseEach(all, refuse(wire.CodeInvalidProducerIDMapping, "Transactional records contained more than one producer ID"))
 		return
 	}
+	stage := p.traceEnter()
 	number, err := p.b.deps.Transactions.Enter(ctx, transaction.Entry{
 		ID: *p.req.TransactionID, ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, Topics: p.entered(),
 		Version2: p.req.Version >= produceVersionAdds, Verify: p.req.Version < produceVersionAdds, Wait: enterWaitMax,
 	})
+	p.traceEntered(stage, err)
 	if err != nil {
 		if code := p.entryCode(err); code != wire.CodeNone {
 			p.refuseEach(transactional, refuse(code, "%v", err))

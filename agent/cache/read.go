@@ -12,7 +12,9 @@ import (
 // Pinned is a range of a segment, in memory until Release.
 type Pinned struct {
 	// Slices are the range's bytes in order, none of them empty. They must not be changed.
-	Slices  [][]byte
+	Slices [][]byte
+	// Missed is how many of its blocks were not in memory when they were asked for.
+	Missed  int
 	cache   *Cache
 	entries []*entry
 	once    sync.Once
@@ -157,6 +159,7 @@ func (c *Cache) tryPinLocked(p *Pinned, id segment.ID, position, length int64) (
 		switch {
 		case e == nil:
 			c.mu.stats.Misses++
+			p.Missed++
 			e = c.beginLocked(key{id, first + int64(i)}, func() {})
 			c.pinLocked(e)
 			p.entries[i] = e
@@ -164,6 +167,7 @@ func (c *Cache) tryPinLocked(p *Pinned, id segment.ID, position, length int64) (
 			c.mu.stats.Hits++
 		default:
 			c.mu.stats.Shared++
+			p.Missed++
 		}
 	}
 	return freed, nil

@@ -17,6 +17,7 @@ import (
 type Place struct {
 	ID    shard.PartitionID
 	Shard int
+	Topic string // the topic's name; empty where nobody knows it
 }
 
 // Refresher brings replicas to all that had been appended before the call; a metastore.Follower.
@@ -139,6 +140,7 @@ func (f *Fetcher) Fetch(ctx context.Context, req *Request) *Response {
 
 	f.counts.fetches.Add(1)
 	rd := f.newReading(req, t.asks)
+	rd.traceBegin(ctx)
 	rd.wait(ctx)
 	r := rd.respond(ctx)
 	id, kept, err := f.sessions.finish(t, r.Partitions)

@@ -181,7 +181,7 @@ func (w *world) resolve(key Key) (Place, error) {
 	case !ok:
 		return Place{}, ErrUnknownPartition
 	}
-	return Place{shard.PartitionID{Topic: number, Index: key.Partition}, int(key.Partition) % w.shards}, nil
+	return Place{ID: shard.PartitionID{Topic: number, Index: key.Partition}, Shard: int(key.Partition) % w.shards}, nil
 }
 
 // append adds an entry to a shard's journal; the replica doesn't know of it yet.

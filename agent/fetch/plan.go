@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
 )
@@ -21,6 +22,7 @@ type reading struct {
 	extents  []shard.Extent             // planned ones of all parts
 	aborted  []shard.AbortedTransaction // those that a reader of them must know of
 	found    int                        // parts whose partition was resolved
+	span     *trace.Span                // of the request; nil: not recorded
 }
 
 // part is one partition of a reading.
@@ -75,10 +77,12 @@ func (rd *reading) wait(ctx context.Context) {
 	began := rd.f.deps.Clock()
 	wait := min(rd.req.MaxWait, rd.f.cfg.WaitMax)
 	rd.settle(ctx)
+	rd.tracePlanned(began)
 	if wait <= 0 || rd.ready() {
 		return
 	}
 	rd.f.counts.waits.Add(1)
+	defer rd.traceWaited(rd.traceWait())
 	watched := make([]shard.PartitionID, 0, rd.found)
 	for i := range rd.parts {
 		if !rd.parts[i].fixed {
@@ -147,7 +151,11 @@ func (rd *reading) lookFresh(ctx context.Context, chosen func(*part) bool) {
 			}
 		}
 	}
-	if journals != nil && rd.f.refresh(ctx, journals) == nil {
+	if journals == nil {
+		return
+	}
+	rd.span.Mark(trace.Refreshed)
+	if rd.f.refresh(ctx, journals) == nil {
 		rd.look(ctx, fresh)
 	}
 }

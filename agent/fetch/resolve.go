@@ -21,7 +21,7 @@ func Resolver(r *metastore.Replica, shards int) func(Key) (Place, error) {
 				err = ErrUnknownPartition
 				return
 			}
-			place = Place{ID: shard.PartitionID{Topic: t.Number, Index: key.Partition}, Shard: t.Shard(key.Partition, shards)}
+			place = Place{ID: shard.PartitionID{Topic: t.Number, Index: key.Partition}, Shard: t.Shard(key.Partition, shards), Topic: t.Name}
 		})
 		return place, err
 	}

@@ -114,11 +114,15 @@ func (rd *reading) fill(r *Response, out *Partition, i int, loads []loaded, left
 // for the first one only, holding nothing, so that readers never wait for each other.
 func (rd *reading) load(ctx context.Context) []loaded {
 	loads := make([]loaded, len(rd.extents))
+	stage := rd.traceRead()
+	defer rd.traceHas(stage, loads)
 	read := func(i int) {
 		if rd.extents[i].IsMarker() {
 			return // it has no bytes to load
 		}
+		load := rd.traceLoad(stage, rd.extents[i])
 		loads[i].pinned, loads[i].err = rd.f.read(ctx, rd.extents[i], true)
+		rd.traceLoaded(load, loads[i])
 	}
 	if workers := min(len(loads), rd.f.cfg.LoadsMax); workers > 1 {
 		var next atomic.Int64

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -38,6 +39,10 @@ type Submission struct {
 	copied   func()
 	done     chan struct{}
 	gone     <-chan struct{}
+
+	span   *trace.Span // of the request; nil: not recorded
+	append *trace.Span // the last that a batch of it was in; the committer's
+	ended  time.Time   // when the last batch was answered, if there is a span; set before done is closed
 }
 
 // Wait returns the results in the order of the batches once all are answered.
@@ -55,6 +60,10 @@ func (s *Submission) Wait(ctx context.Context) ([]Result, error) {
 	}
 }
 
+// Ended returns when the last batch was answered, once all are; zero unless the
+// submission's context carried a span.
+func (s *Submission) Ended() time.Time { return s.ended }
+
 // Done is closed when all batches are answered.
 func (s *Submission) Done() <-chan struct{} { return s.done }
 
@@ -71,7 +80,8 @@ func (s *Submission) isGone() bool {
 // Append buffers batches; the order of calls is the order of their effect. It
 // blocks while the buffer is full. gone is closed when nobody waits for the
 // answer any more. The batches' bytes are read until copied is called, once, by any
-// goroutine; not where Append returns an error, when they have not been read.
+// goroutine; not where Append returns an error, when they have not been read. The
+// request's span is the one that ctx carries.
 func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struct{}, copied func()) (*Submission, error) {
 	s := &Submission{
 		items:   make([]item, len(batches)),
@@ -79,6 +89,7 @@ func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struc
 		done:    make(chan struct{}),
 		gone:    gone,
 		copied:  copied,
+		span:    trace.Of(ctx),
 	}
 	if len(batches) == 0 {
 		copied()
@@ -145,6 +156,9 @@ func (in *Ingest) answer(it *item, r Result) {
 	s := it.sub
 	s.results[it.index] = r
 	if s.left.Add(-1) == 0 {
+		if s.span != nil {
+			in.traceEnd(it)
+		}
 		close(s.done)
 	}
 	in.mu.Lock()

@@ -184,9 +184,11 @@ func (c *committer) append(ctx context.Context) error {
 	slices.SortStableFunc(c.fences, func(a, b *hold) int { return cmp.Compare(a.items[0].Shard, b.items[0].Shard) })
 	drafts, shares := c.draft()
 	c.in.Stats.Appends.Add(1)
+	span := c.traceAppend(len(drafts))
 	landed, err := c.in.deps.Writer.Append(ctx, drafts)
 	// Landed: durable and ordered. If we die here, a retry from the client finds its batch in the window.
 	if err != nil {
+		c.traceAppended(span, err)
 		return fmt.Errorf("append to the journals: %w", err)
 	}
 	c.void = c.void[:0]
@@ -197,6 +199,7 @@ func (c *committer) append(ctx context.Context) error {
 			return err
 		}
 	}
+	c.traceAppended(span, nil)
 	c.decideVoidAgain()
 	c.in.fates.Lock()
 	c.in.fates.list = append(c.in.fates.list, fates...)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -18,6 +19,9 @@ type flush struct {
 	fates []segment.Fate
 	done  chan struct{}
 	err   error // set before done is closed; nil: durable
+
+	requests []*trace.Span // of the batches, those that are recorded
+	span     *trace.Span   // nil if there are none
 }
 
 // flushes starts uploads: at size, at the linger, or at once when a slot is free
@@ -92,6 +96,7 @@ func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
 		it.segment = f.id
 		in.observe(StageWait, now.Sub(it.at))
 	}
+	in.traceFlush(f, now, reason)
 	switch reason {
 	case bySize:
 		in.Stats.FlushesBySize.Add(1)
@@ -107,10 +112,13 @@ func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
 func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 	began := in.cfg.Clock()
 	body := in.seal(f, began)
+	put := in.tracePut(f, began, len(body))
 	in.writing.Add(int64(cap(body)))
 	f.err = in.deps.Bucket.Put(ctx, f.id.Key(), body)
 	in.writing.Add(-int64(cap(body))) // The cache counts it from here on.
-	took := in.cfg.Clock().Sub(began)
+	ended := in.cfg.Clock()
+	took := ended.Sub(began)
+	f.traceUploaded(put, began, ended)
 	if f.err != nil {
 		in.Stats.UploadsFailed.Add(1)
 		in.deps.Buffers.Put(body)

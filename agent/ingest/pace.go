@@ -12,6 +12,19 @@ const (
 	atOnce
 )
 
+// String is the reason as metrics and spans tell it.
+func (r reason) String() string {
+	switch r {
+	case bySize:
+		return "size"
+	case byLinger:
+		return "linger"
+	case atOnce:
+		return "at_once"
+	}
+	return "not_due"
+}
+
 // pace decides when a flush may start before size or linger ask for it: uploads
 // that run at once are spread over the time that one takes, so that requests sent
 // together share a segment, and the PUT budget is kept.

@@ -37,6 +37,7 @@ func agentFlags(more ...cli.Flag) []cli.Flag {
 		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "take `SIZE` of memory for segments, kept and being written"},
 		&cli.StringFlag{Name: flagCompactionRate, Value: bytesText(compaction.DefaultConfig().BytesPerSecond), Usage: "merge history at up to `SIZE` a second, read and written (0: unbounded)"},
 		&cli.BoolFlag{Name: flagTrustCompressed, Usage: "take compressed batches without looking at their records: spares their decompression, lets a broken producer store what no reader can read"},
+		tracesFlag(),
 		configFlag(),
 	)
 	return append(flags, logFlags()...)
@@ -83,7 +84,7 @@ func (p *program) agentCommand() *cli.Command {
 				return usagef("--%s: %s", flagPrices, err)
 			}
 			config.Hedge.GetAfter, config.Hedge.PutAfter = ctx.Duration("bucket-hedge-get"), ctx.Duration("bucket-hedge-put")
-			return p.runAgent(ctx.Context, config)
+			return p.runTracedAgent(ctx, config)
 		},
 	}
 }

@@ -35,7 +35,7 @@ func (p *program) devCommand() *cli.Command {
 			if config, err = inFolder(config, ctx.String(flagDir)); err != nil {
 				return err
 			}
-			return p.runAgent(ctx.Context, config)
+			return p.runTracedAgent(ctx, config)
 		},
 	}
 }

@@ -63,6 +63,9 @@ func homeTable() []home {
 		{"gopkg.in/yaml.v3", []string{"cmd"}, nil},
 		{"golang.org/x/sync", []string{"wire", "metastore", "agent", "compaction", "cmd", "bench"}, nil},
 		{"golang.org/x/sys", []string{"agent", "metastore", "wire", "cmd"}, nil},
+		{"go.opentelemetry.io/otel", []string{"agent/trace"}, nil},
+		{"go.opentelemetry.io/proto/otlp", []string{"agent/trace/tracetest"}, nil},
+		{"google.golang.org/protobuf", []string{"agent/trace/tracetest"}, nil},
 		{"golang.org/x/time", []string{"agent", "metastore", "compaction", "bench"}, nil},
 	}
 }

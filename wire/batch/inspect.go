@@ -17,7 +17,8 @@ type Rules struct {
 	AnyTime              bool  // timestamps aren't looked at: the broker gives its own
 	Earliest, Latest     int64 // ms; a record that has no timestamp (-1) passes
 	DecompressedBytesMax int
-	FaultsMax            int // of the faults that are told
+	FaultsMax            int    // of the faults that are told
+	Header               string // of the first record: Header returns its value; empty: none is looked for
 }
 
 // Fault is a record that the rules refuse.
@@ -40,7 +41,15 @@ type Inspector struct {
 	whole  []byte // what zstd decompressed, which has no bounded window
 	limit  int    // that zstd was made for
 	faults []Fault
+	header string
 }
+
+// headerValueBytesMax bounds the value of Rules.Header that is returned.
+const headerValueBytesMax = 128
+
+// Header returns the value of Rules.Header in the first record of the batch inspected
+// last, empty if there is none or it is longer than 128 bytes.
+func (in *Inspector) Header() string { return in.header }
 
 // inspectorKeptBytesMax bounds each of the buffers that an Inspector keeps between batches.
 const inspectorKeptBytesMax = 4 << 20
@@ -52,17 +61,21 @@ const inspectorKeptBytesMax = 4 << 20
 // The records must be as many as the header says, whole, with offset deltas 0, 1, 2 …,
 // and nothing may follow them; else the error is ErrInvalid, or ErrTooLarge.
 func (in *Inspector) Inspect(b []byte, h Header, rules Rules) (maxTimestamp int64, faults []Fault, err error) {
-	in.faults = in.faults[:0]
+	in.faults, in.header = in.faults[:0], ""
 	s := &in.source
 	if err := in.open(s, h.Codec(), b[HeaderSize:], rules.DecompressedBytesMax); err != nil {
 		return 0, nil, err
 	}
 	defer in.release()
+	s.wanted = rules.Header
 	maxTimestamp = -1
 	for i := range h.Records {
 		delta, keyed, fault := s.record(int64(i))
 		if fault != "" {
 			return 0, nil, s.failed(h.Codec(), rules.DecompressedBytesMax, fmt.Sprintf("record %d of %d: its %s", i+1, h.Records, fault))
+		}
+		if i == 0 && s.wanted != "" {
+			in.header, s.wanted = s.found, ""
 		}
 		timestamp := h.FirstTimestamp + delta
 		maxTimestamp = max(maxTimestamp, timestamp)
@@ -115,8 +128,15 @@ func (s *source) record(offset int64) (timestamp int64, keyed bool, fault string
 		return 0, false, "count of headers"
 	}
 	for range headers {
+		named := false
+		if s.wanted != "" {
+			named = s.comes(s.wanted)
+		}
 		if name, ok := s.field(); !ok || name < 0 {
 			return 0, false, "header's key"
+		}
+		if named {
+			s.found = s.value(headerValueBytesMax)
 		}
 		if _, ok := s.field(); !ok || s.at > end {
 			return 0, false, "header's value"

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -222,6 +223,48 @@ func BenchmarkInspect(b *testing.B) {
 					b.Fatal(err)
 				}
 			})
+		}
+	}
+}
+
+// TestInspect_Header: the first record's header is found in any codec, and nothing else is.
+func TestInspect_Header(t *testing.T) {
+	header := func(name, value string) RecordHeader { return RecordHeader{Key: []byte(name), Value: []byte(value)} }
+	long := strings.Repeat("x", headerValueBytesMax+1)
+	rows := []struct {
+		name   string
+		first  []RecordHeader
+		second []RecordHeader
+		wanted string
+		want   string
+	}{
+		{"alone", []RecordHeader{header("parent", "p")}, nil, "parent", "p"},
+		{"among others", []RecordHeader{header("paren", "x"), header("parents", "y"), header("parent", "p"), header("", "z")}, nil, "parent", "p"},
+		{"in the second record", nil, []RecordHeader{header("parent", "p")}, "parent", ""},
+		{"null", []RecordHeader{{Key: []byte("parent")}}, nil, "parent", ""},
+		{"too long", []RecordHeader{header("parent", long)}, nil, "parent", ""},
+		{"as long as may be", []RecordHeader{header("parent", long[1:])}, nil, "parent", long[1:]},
+		{"not wanted", []RecordHeader{header("parent", "p")}, nil, "", ""},
+	}
+	var in Inspector
+	for _, row := range rows {
+		plain := Append(nil, Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, []Record{
+			{Key: bytes.Repeat([]byte("k"), 100_000), Headers: row.first}, {Offset: 1, Headers: row.second}})
+		all := packed(t, plain)
+		all["none"] = plain
+		for codec, b := range all {
+			h, err := Check(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules := anything(1 << 20)
+			rules.Header = row.wanted
+			if _, _, err := in.Inspect(b, h, rules); err != nil {
+				t.Fatalf("%v, %s: %v", codec, row.name, err)
+			}
+			if got := in.Header(); got != row.want {
+				t.Errorf("%v, %s: %q; want %q", codec, row.name, got, row.want)
+			}
 		}
 	}
 }

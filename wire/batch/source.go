@@ -19,6 +19,9 @@ type source struct {
 	at     int64     // bytes read so far
 	left   int64     // bytes that r may still give
 	err    error     // of r, but for its end; ErrTooLarge when it gives more
+
+	wanted string // the name of the header whose value is found; empty: none
+	found  string
 }
 
 // fill reads more behind what is unread. It returns false at the end and on an error.
@@ -94,6 +97,34 @@ func (s *source) field() (int64, bool) {
 		return 0, false
 	}
 	return n, n <= 0 || s.skip(n)
+}
+
+// peek returns the field that comes next, of bytesMax bytes at most, without passing over it.
+func (s *source) peek(bytesMax int) ([]byte, bool) {
+	for {
+		n, size := binary.Varint(s.unread)
+		if size > 0 && (n < 0 || n > int64(bytesMax)) {
+			return nil, false
+		}
+		if size > 0 && int64(len(s.unread)-size) >= n {
+			return s.unread[size : size+int(n)], true
+		}
+		if size < 0 || !s.fill() {
+			return nil, false
+		}
+	}
+}
+
+// comes tells whether the field that comes next is name.
+func (s *source) comes(name string) bool {
+	b, ok := s.peek(len(name))
+	return ok && string(b) == name
+}
+
+// value is the field that comes next, empty if it is null or longer than bytesMax.
+func (s *source) value(bytesMax int) string {
+	b, _ := s.peek(bytesMax)
+	return string(b)
 }
 
 // done tells whether nothing follows.
