@@ -12,14 +12,14 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// compact runs compaction beside a term, at so many bytes a second.
-func compact(bytesPerSecond int64) agent.Compaction {
+// compact runs compaction beside a term, at so many bytes a second, over each shard so often.
+func compact(bytesPerSecond int64, every time.Duration) agent.Compaction {
 	return func(ctx context.Context, t agent.CompactionTerm) error {
 		cfg := compaction.DefaultConfig()
-		cfg.Log, cfg.BytesPerSecond = t.Log, bytesPerSecond
+		cfg.Log, cfg.BytesPerSecond, cfg.MergeEvery = t.Log, bytesPerSecond, every
 		cfg.RetentionEvery = t.CheckEach
 		cfg.CleanEvery, cfg.KeyMapBytesMax = max(t.CleanEach, time.Millisecond), max(t.KeyBytes, compaction.KeyMapBytesMin)
-		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach)
+		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach, every)
 		cfg.Grace = max(cfg.Grace, compaction.StalenessMin(t.StaleMax))
 		c, err := compaction.New(cfg, compaction.Deps{
 			Bucket:  compactionBucket{t.Bucket},
