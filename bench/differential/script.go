@@ -47,6 +47,12 @@ func scripts() []script {
 		{"group-admin", groupAdmin},
 		{"consumer-groups", consumerGroups},
 		{"mixed-groups", mixedGroups},
+		{"transaction-ids", transactionIDs},
+		{"transaction-parts", transactionParts},
+		{"transaction-offsets", transactionOffsets},
+		{"transaction-ends", transactionEnds},
+		{"transaction-batches", transactionBatches},
+		{"transaction-admin", transactionAdmin},
 	}
 }
 

@@ -13,6 +13,8 @@ func prepare(b *broker) {
 	request := kmsg.NewPtrFindCoordinatorRequest()
 	request.CoordinatorKey = "prepare"
 	s.await(3, request, func(r kmsg.Response) bool { return r.(*kmsg.FindCoordinatorResponse).ErrorCode == 0 })
+	request.CoordinatorType = 1
+	s.await(3, request, func(r kmsg.Response) bool { return r.(*kmsg.FindCoordinatorResponse).ErrorCode == 0 })
 	fetch := kmsg.NewPtrOffsetFetchRequest()
 	fetch.Group = "prepare"
 	s.await(7, fetch, func(r kmsg.Response) bool { return r.(*kmsg.OffsetFetchResponse).ErrorCode == 0 })
