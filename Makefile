@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -82,6 +82,9 @@ chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATIO
 cluster: check ## run Postgres and three agents in three zones on this machine, for you to try (BUCKET=folder|moto|minio|gcs)
 	$(GO) build -o wadi ./cmd/wadi
 	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))
+
+bench: check ## measure Wadi beside its floor (ARGS="-rows W1,W3 -pairs 5"; bench/README.md)
+	$(GO) run ./bench run $(ARGS)
 
 SEEDS   ?= 100
 SEED0   ?= 0

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/wadi-io/wadi/agent/bucket/buckettest"
 	"github.com/wadi-io/wadi/metastore/postgres/postgrestest"
@@ -27,7 +28,7 @@ type Config struct {
 	Program   string   // path of the wadi binary
 	Folder    string   // logs and the bucket's files; it exists
 	Agents    int      // one after the other in zones a, b, c
-	Bucket    string   // Moto, MinIO, GCS or Folder
+	Bucket    string   // Moto, MinIO, GCS or Folder, or the s3:// URL of one that is there
 	Standby   bool     // Postgres has a synchronous standby
 	Links     bool     // a link of ours on every way
 	Seed      uint64   // of the links' choices
@@ -124,6 +125,10 @@ func (c *Cluster) Renew(folder string) error {
 }
 
 func (c *Cluster) openBucket(ctx context.Context) error {
+	if strings.HasPrefix(c.cfg.Bucket, "s3://") {
+		c.Bucket = c.cfg.Bucket
+		return nil
+	}
 	dir := filepath.Join(c.cfg.Folder, "bucket")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

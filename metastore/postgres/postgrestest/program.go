@@ -42,17 +42,26 @@ func (s *Server) Create(ctx context.Context, name string) (url string, err error
 	return s.url(name), nil
 }
 
-// Crash ends the server as a power cut would: nothing is said to anyone, nothing
-// is written any more. Recover starts it again.
-func (s *Server) Crash() error {
+// PID is the number of the server's first process, whose children the others are.
+func (s *Server) PID() (int, error) {
 	content, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	if err != nil {
-		return fmt.Errorf("find the server's process: %w", err)
+		return 0, fmt.Errorf("find the server's process: %w", err)
 	}
 	first, _, _ := bytes.Cut(content, []byte{'\n'})
 	pid, err := strconv.Atoi(string(first))
 	if err != nil || pid <= 1 {
-		return fmt.Errorf("find the server's process: %q is none", first)
+		return 0, fmt.Errorf("find the server's process: %q is none", first)
+	}
+	return pid, nil
+}
+
+// Crash ends the server as a power cut would: nothing is said to anyone, nothing
+// is written any more. Recover starts it again.
+func (s *Server) Crash() error {
+	pid, err := s.PID()
+	if err != nil {
+		return err
 	}
 	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("end the server: %w", err)
