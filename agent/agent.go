@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,10 +104,10 @@ const termPauseMax = 5 * time.Second
 // lease was lost or an outcome stayed unknown, is followed by a new one.
 func (a *Agent) terms(ctx context.Context, p *process) error {
 	pause := 50 * time.Millisecond
-	trouble := trouble{log: a.cfg.Log, what: "no term can be begun; trying again"}
+	trouble := metastore.Trouble{Log: a.cfg.Log, Level: slog.LevelWarn, Begun: "no term can be begun; trying again", Over: "a term can be begun again"}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := a.serveTerm(ctx, p, func() { trouble.over("a term can be begun again") })
+		err := a.serveTerm(ctx, p, func() { trouble.End() })
 		if err == nil || ctx.Err() != nil || errors.Is(err, errOlder) {
 			return err
 		}
@@ -118,7 +119,7 @@ func (a *Agent) terms(ctx context.Context, p *process) error {
 		}
 		a.waiting.Store(&err)
 		if errors.Is(err, errNoTerm) {
-			trouble.tell(err)
+			trouble.Meet(err)
 		} else {
 			a.cfg.Log.Warn("the term has ended: clients are disconnected, another is begun", "err", err)
 		}

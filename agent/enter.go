@@ -15,19 +15,18 @@ const (
 	// enterPause is before the second try; it doubles up to enterPauseMax.
 	enterPause    = 200 * time.Millisecond
 	enterPauseMax = 5 * time.Second
-	// reminderEvery is between two lines about the same trouble.
-	reminderEvery = time.Minute
 )
 
 // enter opens what the process shares with others, metastore and bucket, and reads where
 // the cluster is. An agent may be started before they are: while either can't be reached
 // it tries again, until ctx ends. What somebody has to put right is an error at once.
 func (a *Agent) enter(ctx context.Context, p *process) error {
-	trouble := trouble{log: a.cfg.Log, what: "metastore or bucket can't be reached; trying again"}
+	trouble := metastore.Trouble{Log: a.cfg.Log, Level: slog.LevelWarn,
+		Begun: "metastore or bucket can't be reached; trying again", Over: "metastore and bucket are reached"}
 	for pause := enterPause; ; pause = min(2*pause, enterPauseMax) {
 		err := p.enter(ctx, a.cfg, a.settings)
 		if err == nil {
-			trouble.over("metastore and bucket are reached")
+			trouble.End()
 			a.waiting.Store(nil)
 			return nil
 		}
@@ -35,7 +34,7 @@ func (a *Agent) enter(ctx context.Context, p *process) error {
 			return err
 		}
 		a.waiting.Store(&err)
-		trouble.tell(err)
+		trouble.Meet(err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -93,31 +92,4 @@ func (p *process) briefly() bucket.Bucket {
 	cfg := bucket.DefaultRetryConfig()
 	cfg.Elapsed, cfg.AttemptTimeout = brieflyMax, brieflyMax
 	return bucket.Retry(p.requests, cfg)
-}
-
-// trouble tells of one that lasts: when it begins, when it changes, and now and then.
-type trouble struct {
-	log   *slog.Logger
-	what  string
-	since time.Time // zero: there is none
-	told  time.Time
-	last  string
-}
-
-func (t *trouble) tell(err error) {
-	now := time.Now()
-	if t.since.IsZero() {
-		t.since = now
-	}
-	if text := err.Error(); text != t.last || now.Sub(t.told) >= reminderEvery {
-		t.log.Warn(t.what, "err", err, "for", now.Sub(t.since).Round(time.Second))
-		t.told, t.last = now, text
-	}
-}
-
-func (t *trouble) over(what string) {
-	if !t.since.IsZero() {
-		t.log.Info(what, "after", time.Since(t.since).Round(time.Millisecond))
-		*t = trouble{log: t.log, what: t.what}
-	}
 }

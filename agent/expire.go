@@ -33,13 +33,13 @@ func (a *Agent) expireProducers(ctx context.Context, t *term) error {
 				continue // Another agent's work.
 			}
 			if err := t.expireShard(ctx, i, silence); err != nil && ctx.Err() == nil {
-				a.cfg.Log.Warn("forgetting silent producers", "shard", i, "err", err)
+				a.cfg.Log.Log(ctx, metastore.TroubleLevel(err), "silent producers could not be forgotten", "shard", i, "err", err)
 				break
 			}
 		}
 		for i := range t.process.store.Cluster().Groups {
 			if err := t.expireEnded(ctx, i, silence); err != nil && ctx.Err() == nil {
-				a.cfg.Log.Warn("forgetting silent producers' transactions", "groups", i, "err", err)
+				a.cfg.Log.Log(ctx, metastore.TroubleLevel(err), "silent producers' transactions could not be forgotten", "groups", i, "err", err)
 				break
 			}
 		}

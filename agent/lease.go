@@ -17,6 +17,7 @@ func keepLease(ctx context.Context, store metastore.Store, clock *clock, term me
 	tick := time.NewTicker(lease / 3)
 	defer tick.Stop()
 	renewed := time.Now()
+	trouble := metastore.Trouble{Log: log, Level: slog.LevelWarn, Begun: "the lease can't be renewed; the term ends when it has run out", Over: "the lease is renewed again"}
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,6 +34,7 @@ func keepLease(ctx context.Context, store metastore.Store, clock *clock, term me
 		cancel()
 		switch {
 		case err == nil:
+			trouble.End()
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, metastore.ErrTermEnded):
@@ -40,7 +42,7 @@ func keepLease(ctx context.Context, store metastore.Store, clock *clock, term me
 		case time.Since(renewed) >= lease:
 			return fmt.Errorf("the lease of term %d could not be renewed for %v: %w", term, lease, err)
 		default:
-			log.Warn("renewing the lease", "term", term, "err", err)
+			trouble.Meet(err, "term", term, "left", (lease - time.Since(renewed)).Round(time.Millisecond))
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (a *Agent) raiseLevels(ctx context.Context, t *term) error {
 		case errors.Is(err, errOlder), errors.Is(err, metastore.ErrTermEnded), errors.Is(err, metastore.ErrUnknown):
 			return err
 		case err != nil && ctx.Err() == nil && !told:
-			a.cfg.Log.Warn("raising the feature level", "err", err)
+			a.cfg.Log.Log(ctx, metastore.TroubleLevel(err), "the feature level could not be raised", "err", err)
 		}
 		told = err != nil
 		select {

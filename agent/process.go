@@ -152,7 +152,11 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 		p.closers = append(p.closers, closer)
 		b = opened
 	}
-	p.requests = bucket.Count(bucket.Observe(b, p.metrics.Bucket))
+	trouble := newBucketTrouble(cfg.Log)
+	p.requests = bucket.Count(bucket.Observe(b, func(r bucket.Request) {
+		p.metrics.Bucket(r)
+		trouble.observe(r)
+	}))
 	p.bucket = bucket.Retry(bucket.Hedge(p.requests, cfg.Hedge), bucket.DefaultRetryConfig())
 	return nil
 }

@@ -91,7 +91,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), tasks.Wait())
 	}
 	if err := a.raiseLevel(lifetime, t); err != nil {
-		a.cfg.Log.Warn("raising the feature level", "err", err) // tried again
+		a.cfg.Log.Log(ctx, metastore.TroubleLevel(err), "the feature level could not be raised", "err", err) // tried again
 	}
 	tasks.Go(func() error { return reaper.Run(lifetime) })
 	tasks.Go(func() error { return a.raiseLevels(lifetime, t) })

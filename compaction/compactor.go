@@ -183,7 +183,7 @@ func (c *Compactor) Run(ctx context.Context) error {
 				delete(c.waiting, i)
 				continue
 			}
-			if err := c.failed(ctx, "a shard's compaction", c.Shard(ctx, i), "shard", i); err != nil {
+			if err := c.failed(ctx, "the compaction of a shard", c.Shard(ctx, i), "shard", i); err != nil {
 				return err
 			}
 		}
@@ -214,7 +214,7 @@ func (c *Compactor) failed(ctx context.Context, what string, err error, attrs ..
 		return nil
 	}
 	c.Stats.Failures.Add(1)
-	c.cfg.Log.Warn(what, append(attrs, "err", err)...)
+	c.cfg.Log.Log(ctx, metastore.TroubleLevel(err), what+" has failed; it is tried again", append(attrs, "err", err)...)
 	return nil
 }
 

@@ -65,6 +65,7 @@ type Follower struct {
 	pushers  atomic.Int64  // streams by which entries come
 	pushed   pushCounters
 	served   atomic.Pointer[func(JournalID) bool] // nil: all are
+	trouble  Trouble                              // of reads
 	mu       struct {
 		sync.Mutex
 		next *round
@@ -81,7 +82,8 @@ type round struct {
 // NewFollower returns a Follower of no journals.
 func NewFollower(store Reader, objects Objects, cfg FollowerConfig) *Follower {
 	return &Follower{cfg: cfg, store: store, objects: objects,
-		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1), gap: make(chan struct{}, 1)}
+		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1), gap: make(chan struct{}, 1),
+		trouble: Trouble{Log: cfg.Log, Level: slog.LevelWarn, Begun: "the metastore can't be read: what this agent knows grows old", Over: "the metastore is read again"}}
 }
 
 // Follow adds a journal. Call it before Load and Run.
@@ -195,9 +197,7 @@ func (f *Follower) Run(ctx context.Context) error {
 				continue
 			}
 			f.pushed.fills.Add(1)
-			if err := f.read(ctx, journals); err != nil && ctx.Err() == nil {
-				f.cfg.Log.Warn("reading what was not pushed", "err", err)
-			}
+			f.tell(ctx, f.read(ctx, journals))
 			continue
 		case <-f.kick:
 		case <-tick.C:
@@ -223,9 +223,17 @@ func (f *Follower) Run(ctx context.Context) error {
 			asked.err = err
 			close(asked.done)
 		}
-		if err != nil && ctx.Err() == nil {
-			f.cfg.Log.Warn("reading the journals", "err", err)
-		}
+		f.tell(ctx, err)
+	}
+}
+
+// tell logs what has become of a read.
+func (f *Follower) tell(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		f.trouble.End()
+	case ctx.Err() == nil:
+		f.trouble.Meet(err)
 	}
 }
 

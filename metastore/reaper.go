@@ -56,7 +56,7 @@ func (p *Reaper) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := p.Reap(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("ending dead terms", "err", err)
+			p.log.Log(ctx, TroubleLevel(err), "dead terms could not be ended", "err", err)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 			err := s.Snapshot(ctx, r.ID())
 			s.unplaced[r.ID()] = err != nil
 			if err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("a snapshot", "journal", r.ID(), "err", err)
+				s.cfg.Log.Log(ctx, TroubleLevel(err), "a snapshot could not be made", "journal", r.ID(), "err", err)
 				break
 			}
 		}

@@ -49,6 +49,7 @@ type Writer struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	retry    RetryConfig
+	trouble  Trouble      // of appends
 	Repeated atomic.Int64 // appends sent again, for metrics
 	// Publish is told of each append that has landed, with the versions that its parts
 	// got; it must not block. Set it before the first append; nil: nobody is told.
@@ -80,6 +81,7 @@ type turn struct {
 func NewWriter(term Term, store Appender, follower *Follower, clock func() time.Time) *Writer {
 	w := &Writer{term: term, store: store, follower: follower, clock: clock, log: follower.cfg.Log,
 		retry: RetryConfig{First: 10 * time.Millisecond, Max: time.Second}}
+	w.trouble = Trouble{Log: w.log, Level: slog.LevelWarn, Begun: "appends to the metastore have unknown outcomes; they are sent again until that is known", Over: "appends to the metastore land again"}
 	w.mu.numbers = map[JournalID]uint64{}
 	w.mu.busy = map[JournalID]bool{}
 	return w
@@ -204,8 +206,10 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Lan
 		var lostTail *LostTailError
 		switch {
 		case err == nil && taken:
+			w.trouble.End()
 			return w.foldTaken(ctx, parts, versions)
 		case err == nil:
+			w.trouble.End()
 			return w.fold(ctx, parts, versions)
 		case errors.Is(err, ErrRowsTaken) && attempt == 0:
 			return nil, err
@@ -224,7 +228,7 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Lan
 			w.log.Error("a journal has stopped", "journal", lostTail.Journal, "err", lostTail)
 			return nil, r.Err()
 		}
-		w.log.Warn("an append's outcome is unknown; sending it again", "err", err, "attempt", attempt+1)
+		w.trouble.Meet(err)
 	}
 }
 

@@ -141,7 +141,7 @@ func (c *Conn) serve() {
 	default:
 		c.goneCancel()
 		if !isHangUp(err) && !c.closed.Load() {
-			c.server.log.Info("connection lost", "client", c.RemoteAddr().String(), "error", err)
+			c.server.log.Debug("connection lost", "client", c.RemoteAddr().String(), "error", err)
 		}
 	}
 	close(c.queue)

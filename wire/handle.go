@@ -264,7 +264,7 @@ func (c *Conn) fail(clientID string, err error) {
 		return
 	}
 	if !errors.Is(err, context.Canceled) {
-		c.server.log.Warn("connection closed", "client", c.RemoteAddr().String(), "client_id", clientID, "error", err)
+		c.server.log.Info("connection closed", "client", c.RemoteAddr().String(), "client_id", clientID, "error", err)
 	}
 	c.close()
 }

@@ -133,7 +133,7 @@ func (b *Broker) alter(ctx context.Context, wanted []*alteration, validateOnly b
 			return d.list()
 		})
 		if err != nil {
-			b.deps.Log.Warn("altering configs", "err", err)
+			b.tellFailed("configs could not be altered", err)
 			if decided == 0 {
 				decided = len(changing) // no turn came
 			}

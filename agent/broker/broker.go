@@ -205,7 +205,7 @@ func (b *Broker) hear(ctx context.Context, lacks func(s *catalog.State) bool) {
 		return
 	}
 	if err := b.refreshCatalog(ctx); err != nil {
-		b.deps.Log.Warn("reading the catalog for an unknown topic", "err", err)
+		b.tellFailed("an unknown topic could not be looked for", err)
 	}
 }
 

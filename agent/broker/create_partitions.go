@@ -104,7 +104,7 @@ func (b *Broker) createPartitions(ctx context.Context, all []*growth, validateOn
 			return d.list()
 		})
 		if err != nil {
-			b.deps.Log.Warn("creating partitions", "err", err)
+			b.tellFailed("partitions could not be added", err)
 			if decided == 0 {
 				decided = len(open) // no turn came
 			}

@@ -172,7 +172,7 @@ func (b *Broker) moveLogStarts(open []*purge) int {
 	}
 	landed, err := b.deps.Writer.Append(b.deps.Term, d.shardList())
 	if err != nil {
-		b.deps.Log.Warn("moving log starts", "err", err)
+		b.tellFailed("log starts could not be moved", err)
 		for _, g := range open[:count] {
 			g.err = err
 		}

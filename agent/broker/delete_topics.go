@@ -121,7 +121,7 @@ func (b *Broker) deleteTopics(ctx context.Context, topics []*unwanted) {
 			}
 		}
 		if err != nil {
-			b.deps.Log.Warn("deleting topics", "err", err)
+			b.tellFailed("topics could not be deleted", err)
 		}
 	}
 }

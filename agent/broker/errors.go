@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/group"
@@ -23,6 +24,16 @@ var (
 	// errTurn: the time-out passed before the change was begun.
 	errTurn = errors.New("the time-out passed while other changes were under way; nothing was changed")
 )
+
+// tellFailed logs a change that was refused to its client for a reason that isn't the
+// client's. One whose client has gone, or waits no longer, says nothing of this agent.
+func (b *Broker) tellFailed(what string, err error) {
+	level := metastore.TroubleLevel(err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		level = slog.LevelDebug
+	}
+	b.deps.Log.Log(context.Background(), level, what, "err", err)
+}
 
 // codes is the one table of Go errors and Kafka's codes. The first line whose
 // error is wrapped counts.

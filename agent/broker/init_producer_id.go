@@ -96,7 +96,7 @@ func (b *Broker) initProducerID(ctx context.Context, req *kmsg.InitProducerIDReq
 	}
 	id, err = b.nextProducerID(ctx)
 	if err != nil {
-		b.deps.Log.Warn("reserving producer ids", "err", err)
+		b.tellFailed("producer ids could not be reserved", err)
 		return 0, 0, refuse(wire.CodeCoordinatorLoadInProgress, "%v", err) // as in Kafka: clients try again
 	}
 	return id, 0, nil

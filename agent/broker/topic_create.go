@@ -109,7 +109,7 @@ func (b *Broker) createTopics(ctx context.Context, wanted []*newTopic, validateO
 			return d.list()
 		})
 		if err != nil {
-			b.deps.Log.Warn("creating topics", "err", err)
+			b.tellFailed("topics could not be created", err)
 			if decided == 0 {
 				decided = len(wanted)
 			}

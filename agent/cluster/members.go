@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -93,7 +94,7 @@ func (m *Members) Begin(ctx context.Context, self metastore.TermInfo) {
 	m.mu.self = &self
 	m.mu.Unlock()
 	if err := m.Look(ctx); err != nil && ctx.Err() == nil {
-		m.cfg.Log.Warn("looking for the other agents", "err", err)
+		m.cfg.Log.Log(ctx, metastore.TroubleLevel(err), "the other agents can't be looked for", "err", err)
 	}
 }
 
@@ -133,7 +134,8 @@ func (m *Members) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(m.cfg.Every)
 	defer tick.Stop()
-	for failed := false; ; {
+	trouble := metastore.Trouble{Log: m.cfg.Log, Level: slog.LevelWarn, Begun: "the other agents can't be looked for", Over: "the other agents are known again"}
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -144,12 +146,11 @@ func (m *Members) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if (err != nil) != failed {
-			if failed = err != nil; failed {
-				m.cfg.Log.Warn("the other agents can't be looked for", "err", err)
-			} else {
-				m.cfg.Log.Info("the other agents are known again")
-			}
+		switch {
+		case err == nil:
+			trouble.End()
+		case !errors.Is(err, metastore.ErrUnreachable): // that is told by who follows the metastore
+			trouble.Meet(err)
 		}
 	}
 }
@@ -263,7 +264,7 @@ func (m *Members) tell(old, now *View) {
 		case a.Reachable && !before.Reachable:
 			log.Info("another agent can be reached again")
 		case !a.Reachable && before.Reachable:
-			log.Warn("another agent can't be reached")
+			log.Warn("another agent can't be reached: clients aren't sent to it", "err", m.reach.why(a.Term))
 		case a.Draining && !before.Draining:
 			log.Info("another agent is about to leave")
 		}

@@ -19,6 +19,7 @@ type reach struct {
 	// of the agents tested last: connection tests in a row that came to nothing.
 	silences map[metastore.Term]int
 	refused  map[metastore.Term]bool
+	errs     map[metastore.Term]error // why a test came to nothing
 }
 
 func newReach(cfg Config, deps Deps) *reach {
@@ -28,7 +29,7 @@ func newReach(cfg Config, deps Deps) *reach {
 // test finds out about agents, all others are forgotten. It takes TestTimeout at most
 // for each TestsMax of them.
 func (r *reach) test(ctx context.Context, agents []metastore.TermInfo) {
-	silences, refused := map[metastore.Term]int{}, map[metastore.Term]bool{}
+	silences, refused, errs := map[metastore.Term]int{}, map[metastore.Term]bool{}, map[metastore.Term]error{}
 	slots := make(chan struct{}, r.cfg.TestsMax)
 	var testing sync.WaitGroup
 	for i := range agents {
@@ -39,6 +40,9 @@ func (r *reach) test(ctx context.Context, agents []metastore.TermInfo) {
 			err := r.connect(ctx, info)
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			if err != nil {
+				errs[info.Term] = err
+			}
 			switch {
 			case err == nil:
 			case gone(err):
@@ -51,7 +55,14 @@ func (r *reach) test(ctx context.Context, agents []metastore.TermInfo) {
 	testing.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.silences, r.refused = silences, refused
+	r.silences, r.refused, r.errs = silences, refused, errs
+}
+
+// why is why the last test of an agent came to nothing.
+func (r *reach) why(term metastore.Term) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.errs[term]
 }
 
 // errStream stands for a stream that doesn't work.

@@ -48,6 +48,7 @@ type Fetcher struct {
 	places   *semaphore.Weighted // partitions of the fetches under way
 	answered []atomic.Uint64     // by shard: the highest version that an answer came from
 	counts   counters
+	told     toldSegments // broken or missing ones
 }
 
 // New returns a Fetcher for the shards 0 to shards-1.

@@ -12,6 +12,7 @@ import (
 	"github.com/wadi-io/wadi/agent/cache"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
+	"github.com/wadi-io/wadi/wire/segment"
 )
 
 // loaded is what became of one planned extent.
@@ -166,6 +167,31 @@ func (rd *reading) gone(loads []loaded) bool {
 	return false
 }
 
+// toldMax bounds the segments that are remembered as told of.
+const toldMax = 1024
+
+// toldSegments are those whose loss was told: their readers ask again and again.
+type toldSegments struct {
+	mu struct {
+		sync.Mutex
+		ids map[segment.ID]bool
+	}
+}
+
+// first tells whether a segment was not told of yet.
+func (s *toldSegments) first(id segment.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.ids[id] {
+		return false
+	}
+	if s.mu.ids == nil || len(s.mu.ids) >= toldMax {
+		s.mu.ids = map[segment.ID]bool{}
+	}
+	s.mu.ids[id] = true
+	return true
+}
+
 // read pins an extent's bytes, verified. Bytes that are wrong are loaded once more.
 // more says that the caller may hold pins: then cache.ErrFull comes at once.
 func (f *Fetcher) read(ctx context.Context, e shard.Extent, more bool) (*cache.Pinned, error) {
@@ -176,14 +202,18 @@ func (f *Fetcher) read(ctx context.Context, e shard.Extent, more bool) (*cache.P
 			return pinned, nil
 		case errors.Is(err, ErrCorrupt):
 			f.counts.corrupt.Add(1)
-			f.deps.Log.Error("a segment's bytes are not what was written", "segment", e.Segment.Key(),
-				"position", e.Position, "length", e.Length, "offset", e.BaseOffset, "again", again, "err", err)
+			if f.told.first(e.Segment) {
+				f.deps.Log.Error("a segment's bytes are not what was written", "segment", e.Segment.Key(),
+					"position", e.Position, "length", e.Length, "offset", e.BaseOffset, "err", err)
+			}
 			if again {
 				return nil, err
 			}
 		case errors.Is(err, bucket.ErrNotFound):
 			f.counts.missing.Add(1)
-			f.deps.Log.Error("a segment is not in the bucket", "segment", e.Segment.Key(), "err", err)
+			if f.told.first(e.Segment) {
+				f.deps.Log.Error("a segment is not in the bucket", "segment", e.Segment.Key(), "offset", e.BaseOffset, "err", err)
+			}
 			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 		default:
 			return nil, fmt.Errorf("%w: %w", ErrStorage, err)

@@ -135,7 +135,7 @@ func (m *Mesh) meet(ctx context.Context, group *errgroup.Group) {
 		}
 		changed = true
 		sending, stop := context.WithCancel(ctx)
-		s := &sender{mesh: m, peer: p, stop: stop, wake: make(chan struct{}, 1)}
+		s := newSender(m, p, stop)
 		m.mu.senders[term] = s
 		group.Go(func() error {
 			defer stop()

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -27,20 +28,30 @@ const entryOverhead = 64
 
 // sender pushes to one peer.
 type sender struct {
-	mesh   *Mesh
-	peer   Peer
-	stop   func()
-	wake   chan struct{}
-	heard  atomic.Int64 // when the peer last answered, ns since 1970; 0: no stream
-	unfit  atomic.Bool  // the peer said so
-	silent bool         // run's: the last try failed and that was told
-	mu     struct {
+	mesh    *Mesh
+	peer    Peer
+	stop    func()
+	wake    chan struct{}
+	heard   atomic.Int64      // when the peer last answered, ns since 1970; 0: no stream
+	unfit   atomic.Bool       // the peer said so
+	trouble metastore.Trouble // run's and listen's
+	mu      struct {
 		sync.Mutex
 		up    bool // a stream is there; otherwise what is pushed is let go
 		wants wants
 		queue []entry
 		bytes int
 	}
+}
+
+// untoldMax is how long a stream may be missing without a line: longer than the lease of
+// an agent that is gone. That an agent can't be reached is told by package cluster.
+const untoldMax = 20 * time.Second
+
+func newSender(m *Mesh, p Peer, stop func()) *sender {
+	return &sender{mesh: m, peer: p, stop: stop, wake: make(chan struct{}, 1), trouble: metastore.Trouble{
+		Log: m.cfg.Log, Level: slog.LevelWarn, After: untoldMax,
+		Begun: "no stream to another agent: its readers see what is appended here up to a second later", Over: "there is a stream to another agent again"}}
 }
 
 // push queues entries. A queue that is full is dropped: what is in it is older than
@@ -106,10 +117,8 @@ func (s *sender) run(ctx context.Context) {
 			return
 		}
 		s.mesh.n.ended.Add(1)
-		if !s.silent {
-			s.silent = true
-			cfg.Log.Warn("a peer is out of reach", "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr, "err", err)
-		}
+		cfg.Log.Debug("the stream to another agent has broken", "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr, "err", err)
+		s.trouble.Meet(err, "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr)
 		if cfg.Clock().Sub(began) > cfg.RedialMax {
 			pause = cfg.RedialFirst
 		}
@@ -249,10 +258,7 @@ func (s *sender) listen(st *stream) error {
 				return err
 			}
 			s.setUp(true, w)
-			if s.heard.Load() == 0 {
-				s.silent = false
-				s.mesh.cfg.Log.Info("a peer is reachable", "node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr)
-			}
+			s.trouble.End("node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr)
 		case kindPong:
 			s.unfit.Store(len(body) > 0 && body[0] == 0)
 		default: // Of a later release.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -40,11 +41,14 @@ const loadPause = 100 * time.Millisecond
 func (c *Coordinator) own(ctx context.Context) error {
 	tick := time.NewTicker(c.cfg.SweepEvery)
 	defer tick.Stop()
+	trouble := metastore.Trouble{Log: c.deps.Log, Level: slog.LevelWarn, Begun: "groups can't be taken up: their clients wait", Over: "groups are taken up again"}
 	for {
 		changed := c.changed()
 		var again <-chan time.Time
-		if err := c.reconcile(ctx); err != nil && ctx.Err() == nil {
-			c.deps.Log.Warn("taking up groups", "err", err)
+		if err := c.reconcile(ctx); err == nil {
+			trouble.End()
+		} else if ctx.Err() == nil {
+			trouble.Meet(err)
 			again = time.After(loadPause)
 		}
 		select {

@@ -126,9 +126,10 @@ func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 		in.fates.list = append(f.fates, in.fates.list...)
 		in.fates.Unlock()
 		if !errors.Is(f.err, context.Canceled) {
-			in.cfg.Log.Error("a segment could not be uploaded; its batches are refused", "segment", f.id.Key(), "err", f.err)
+			in.uploads.Meet(f.err, "segment", f.id.Key())
 		}
 	} else {
+		in.uploads.End()
 		// Durable, unknown to readers. If we die here it is collected once the term is dead.
 		in.Stats.SegmentBytes.Add(int64(len(body)))
 		in.deps.Cache.Put(f.id, body, in.deps.Buffers.Put)

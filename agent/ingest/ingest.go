@@ -174,6 +174,7 @@ type Ingest struct {
 	grew     chan struct{} // a shard's partition grew while batches are held
 	held     atomic.Int64  // batches held for a gap
 	writing  atomic.Int64  // bytes of the buffers of segments that are being written
+	uploads  metastore.Trouble
 
 	mu struct {
 		sync.Mutex
@@ -202,6 +203,8 @@ func New(cfg Config, deps Deps) (*Ingest, error) {
 		grew:     make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),
 		builders: sync.Pool{New: func() any { return new(segment.Builder) }},
+		uploads: metastore.Trouble{Log: cfg.Log, Level: slog.LevelError,
+			Begun: "a segment could not be uploaded; its batches are refused", Over: "segments are uploaded again"},
 	}, nil
 }
 

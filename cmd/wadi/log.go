@@ -14,13 +14,21 @@ func logFlags() []cli.Flag {
 	}
 }
 
+// readable writes durations as 1.5s, also in JSON, where they would be nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
 // logger writes to the standard error; the standard output is for data.
 func (p *program) logger(ctx *cli.Context) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(ctx.String("log-level"))); err != nil || strings.ContainsAny(ctx.String("log-level"), "+-") {
 		return nil, usagef("--log-level: %q is not debug, info, warn or error", ctx.String("log-level"))
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	format := ctx.String("log-format")
 	if format == "auto" {
 		format = outputJSON
