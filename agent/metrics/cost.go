@@ -3,6 +3,7 @@ package metrics
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -19,16 +20,60 @@ const perThousand = 1000
 // priceMax bounds what a thousand requests may be said to cost, in dollars.
 const priceMax = 1000
 
-// DefaultPrices are those of S3 Standard in us-east-1 (https://aws.amazon.com/s3/pricing,
-// requests; 2025): a thousand PUTs or LISTs 0.005 dollars, a thousand GETs 0.0004, DELETEs nothing.
-func DefaultPrices() Prices {
-	return Prices{Put: 0.005 / perThousand, Get: 0.0004 / perThousand, List: 0.005 / perThousand}
+// DefaultPrices are those of S3 Standard.
+func DefaultPrices() Prices { return thousands(0.005, 0.0004, 0.005, 0) }
+
+// PricesOf returns what the requests to a bucket cost by its URL: list prices for storage that is
+// read often, without free tiers and discounts. Looked up in November 2026; dollars for a thousand PUTs,
+// GETs, LISTs and DELETEs:
+//
+//	s3://      0.005   0.0004   0.005   0  S3 Standard, us-east-1: https://aws.amazon.com/s3/pricing (requests), and
+//	                                       https://c3x.dev/blog/s3-request-fees-explained
+//	gs://      0.005   0.0004   0.005   0  Standard in a region, us-east1: class A and B operations,
+//	                                       https://cloud.google.com/storage/pricing-examples; a dual- or multi-region costs twice
+//	                                       as much to write. DELETEs are free operations
+//	azblob://  0.0055  0.00044  0.0055  0  hot tier, the sample prices of "Estimate the cost of using Azure Blob Storage",
+//	                                       https://learn.microsoft.com/azure/storage/blobs/blob-storage-estimate-costs; DELETEs are free by
+//	                                       .../map-rest-apis-transaction-categories. A large object is several requests
+//	others          0       0       0   0  a folder, memory, and S3's protocol at an endpoint that isn't Amazon's, as MinIO's
+//
+// S3 Express One Zone charges bytes too (us-east-1: 0.00113 and 0.00003, and 0.0032 and 0.0006 dollars a GB: https://aws.amazon.com/s3/faqs),
+// which are not counted.
+func PricesOf(bucket string) Prices {
+	u, err := url.Parse(bucket)
+	if err != nil {
+		return Prices{}
+	}
+	switch u.Scheme {
+	case "s3":
+		if endpoint := u.Query().Get("endpoint"); endpoint != "" && !amazon(endpoint) {
+			return Prices{}
+		}
+		return DefaultPrices()
+	case "gs":
+		return thousands(0.005, 0.0004, 0.005, 0)
+	case "azblob":
+		return thousands(0.0055, 0.00044, 0.0055, 0)
+	}
+	return Prices{}
+}
+
+func thousands(put, get, list, deletes float64) Prices {
+	return Prices{Put: put / perThousand, Get: get / perThousand, List: list / perThousand, Delete: deletes / perThousand}
+}
+
+// amazon tells whether an endpoint is one of Amazon's.
+func amazon(endpoint string) bool {
+	host := endpoint
+	if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
+		host = u.Hostname()
+	}
+	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
 }
 
 // ParsePrices reads a list such as put=0.005,get=0.0004,list=0.005,delete=0, dollars for a
-// thousand requests. What it doesn't name has its default; nothing at all, all of them.
-func ParsePrices(text string) (Prices, error) {
-	p := DefaultPrices()
+// thousand requests. What it doesn't name costs what it does in p; nothing at all, all of them.
+func ParsePrices(text string, p Prices) (Prices, error) {
 	if strings.TrimSpace(text) == "" {
 		return p, nil
 	}
@@ -70,7 +115,8 @@ func (p Prices) of(op bucket.Op) float64 {
 }
 
 // charged tells whether a request was charged as far as can be told: what the bucket refused
-// for its own reasons is not; of what was given up or timed out it is assumed.
+// for its own reasons (5XX) is not; what it refused for ours (4XX) is; of what was given up or timed out it
+// is assumed. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ErrorCodeBilling.html
 func charged(err error) bool {
 	switch bucket.Outcome(err) {
 	case "slow_down", "error", "full":

@@ -63,7 +63,7 @@ func New(registerer prometheus.Registerer, version string, names Names) (*Metric
 		bucketRequests: counters("wadi_bucket_requests_total", "Requests to the bucket.", "kind", "outcome"),
 		bucketTook:     histograms("wadi_bucket_request_seconds", "Time of requests to the bucket.", "kind"),
 		bucketBytes:    counters("wadi_bucket_bytes_total", "Bytes that went to the bucket and came from it.", "kind"),
-		dollars:        counters("wadi_cost_dollars_total", "What the requests to the bucket cost by the price table, in dollars; storage and traffic are not in it. 0 for a folder.", "kind"),
+		dollars:        counters("wadi_cost_dollars_total", "What the requests to the bucket cost by the price table, in dollars; storage and traffic are not in it. 0 for a folder and for S3 servers that are not Amazon's.", "kind"),
 		pulled:         newPulled(),
 	}
 	m.Price(Prices{})

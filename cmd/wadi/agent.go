@@ -53,7 +53,7 @@ func (p *program) agentCommand() *cli.Command {
 			&cli.StringFlag{Name: "bucket", Usage: "keep segments at `URL`: " + bucketURLs},
 			&cli.StringFlag{Name: flagCacheDisk, Usage: "keep blocks that were read from the bucket in the folder `PATH` too, which is this agent's alone (empty: in memory only)"},
 			&cli.StringFlag{Name: flagCacheDiskBytes, Value: "16GiB", Usage: "of --cache-disk: use up to `SIZE` of it"},
-			&cli.StringFlag{Name: flagPrices, Usage: "dollars for a thousand requests to the bucket, for the metric wadi_cost_dollars_total: `KIND=PRICE,…` (the default is S3 Standard in us-east-1: put=0.005,get=0.0004,list=0.005,delete=0)"},
+			&cli.StringFlag{Name: flagPrices, Usage: "dollars for a thousand requests to the bucket, for the metric wadi_cost_dollars_total: `KIND=PRICE,…` (by default list prices by the bucket's URL; S3 Standard: put=0.005,get=0.0004,list=0.005,delete=0)"},
 			&cli.DurationFlag{Name: "bucket-hedge-get", Usage: "ask the bucket again for what it hasn't sent after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.DurationFlag{Name: "bucket-hedge-put", Usage: "send the bucket again what it hasn't taken after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.StringFlag{Name: "metastore", Usage: "keep journals at `URL`: sqlite:///path, postgres://…, memory://"},
@@ -82,7 +82,7 @@ func (p *program) agentCommand() *cli.Command {
 			if config.CacheDisk.BytesMax, err = parseBytes(ctx.String(flagCacheDiskBytes)); err != nil {
 				return usagef("--%s: %s", flagCacheDiskBytes, err)
 			}
-			if config.Prices, err = metrics.ParsePrices(ctx.String(flagPrices)); err != nil {
+			if config.Prices, err = metrics.ParsePrices(ctx.String(flagPrices), metrics.PricesOf(config.Bucket)); err != nil {
 				return usagef("--%s: %s", flagPrices, err)
 			}
 			config.Hedge.GetAfter, config.Hedge.PutAfter = ctx.Duration("bucket-hedge-get"), ctx.Duration("bucket-hedge-put")
