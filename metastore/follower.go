@@ -68,22 +68,18 @@ type Follower struct {
 	trouble  Trouble                              // of reads
 	mu       struct {
 		sync.Mutex
-		next *round
+		next    *round
+		reading map[JournalID]int // rounds that have not ended
 	}
-}
-
-// round is a read that has not begun.
-type round struct {
-	journals map[JournalID]bool
-	done     chan struct{}
-	err      error // set before done is closed
 }
 
 // NewFollower returns a Follower of no journals.
 func NewFollower(store Reader, objects Objects, cfg FollowerConfig) *Follower {
-	return &Follower{cfg: cfg, store: store, objects: objects,
+	f := &Follower{cfg: cfg, store: store, objects: objects,
 		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1), gap: make(chan struct{}, 1),
 		trouble: Trouble{Log: cfg.Log, Level: slog.LevelWarn, Begun: "the metastore can't be read: what this agent knows grows old", Over: "the metastore is read again"}}
+	f.mu.reading = map[JournalID]int{}
+	return f
 }
 
 // Follow adds a journal. Call it before Load and Run.
@@ -220,8 +216,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		err := f.read(ctx, journals)
 		if asked != nil {
-			asked.err = err
-			close(asked.done)
+			f.end(asked, err)
 		}
 		f.tell(ctx, err)
 	}
@@ -235,43 +230,6 @@ func (f *Follower) tell(ctx context.Context, err error) {
 	case ctx.Err() == nil:
 		f.trouble.Meet(err)
 	}
-}
-
-// Refresh returns once the replicas of the journals hold all that had been
-// appended when it was called. A stopped journal's error is returned.
-func (f *Follower) Refresh(ctx context.Context, journals ...JournalID) error {
-	if len(journals) == 0 {
-		return nil
-	}
-	f.mu.Lock()
-	r := f.mu.next
-	if r == nil {
-		r = &round{journals: map[JournalID]bool{}, done: make(chan struct{})}
-		f.mu.next = r
-	}
-	for _, id := range journals {
-		f.ask(f.replicas[id])
-		r.journals[id] = true
-	}
-	f.mu.Unlock()
-	select {
-	case f.kick <- struct{}{}:
-	default:
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.done:
-	}
-	if r.err != nil {
-		return r.err
-	}
-	for _, id := range journals {
-		if err := f.replicas[id].Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // read reads until each of the journals' replicas has reached a head that a read

@@ -67,12 +67,12 @@ func (f *Follower) behind() []JournalID {
 	return ids
 }
 
-// await gives pushed entries GapWait to bring replicas to some versions, and returns
-// the journals of those that are not there. It doesn't wait where nobody pushes.
+// await gives pushed entries and reads under way GapWait to bring replicas to some versions, and returns
+// the journals of those that are not there. It doesn't wait where nobody pushes or reads.
 func (f *Follower) await(ctx context.Context, wanted []Position) (missing []JournalID) {
 	timer := time.NewTimer(f.cfg.GapWait)
 	defer timer.Stop()
-	waiting := f.pushers.Load() > 0
+	timeUp := false
 	for _, p := range wanted {
 		r := f.replicas[p.Journal]
 		for {
@@ -80,14 +80,14 @@ func (f *Follower) await(ctx context.Context, wanted []Position) (missing []Jour
 			if r.Version() >= p.After || r.Err() != nil {
 				break
 			}
-			if waiting {
+			if !timeUp && (f.pushers.Load() > 0 || f.reading(p.Journal)) {
 				select {
 				case <-changed:
 					continue
 				case <-timer.C:
 				case <-ctx.Done():
 				}
-				waiting = false
+				timeUp = true
 			}
 			missing = append(missing, p.Journal)
 			break

@@ -29,6 +29,9 @@ type Draft struct {
 	Effects []byte // made by AppendEffect; together with the header at most EntryBytesMax
 	Strict  bool   // only if the journal's head is Expect
 	Expect  Version
+	// Blind: after a *StrictLostError the replica may not have caught up yet. It does by a read
+	// that is under way, so what is appended next need not wait for one.
+	Blind bool
 }
 
 // HeaderBytesMax bounds the encoding of a Header, in bytes.
@@ -95,7 +98,7 @@ func (w *Writer) Term() Term { return w.term }
 // repeats; it must carry no deadline of its own.
 //
 // A *StrictLostError says that nothing was appended, and the journal's replica has
-// caught up with the head that was found. ErrTermEnded and ErrUnknown end the writer.
+// caught up with the head that was found, unless the draft is Blind. ErrTermEnded and ErrUnknown end the writer.
 // An error that wraps ErrStopped names a journal that takes nothing more.
 func (w *Writer) Append(ctx context.Context, drafts []Draft) (*Landed, error) {
 	return w.append(ctx, drafts, nil)
@@ -131,7 +134,7 @@ func (w *Writer) append(ctx context.Context, drafts []Draft, rows *Rows) (*Lande
 			w.follower.replicas[p.Journal].forget()
 		}
 	}()
-	landed, err := w.send(ctx, parts, rows)
+	landed, err := w.send(ctx, parts, rows, blind(drafts))
 	if errors.Is(err, ErrTermEnded) || errors.Is(err, ErrUnknown) {
 		w.mu.Lock()
 		w.mu.ended = err
@@ -188,8 +191,13 @@ func (w *Writer) number(drafts []Draft) ([]AppendPart, error) {
 	return parts, nil
 }
 
+// blind tells whether whoever appends goes on without having caught up.
+func blind(drafts []Draft) bool {
+	return slices.ContainsFunc(drafts, func(d Draft) bool { return d.Blind })
+}
+
 // send appends until the outcome is certain.
-func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Landed, error) {
+func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows, blind bool) (*Landed, error) {
 	pause := w.retry.First
 	taken := false
 	for attempt := 0; ; attempt++ {
@@ -220,6 +228,9 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows) (*Lan
 			continue
 		case errors.Is(err, ErrTermEnded):
 			return nil, err
+		case errors.As(err, &lost) && attempt == 0 && blind:
+			w.follower.begin(lost.Journal)
+			return nil, lost // The only try.
 		case errors.As(err, &lost):
 			return w.lost(ctx, parts, lost)
 		case errors.As(err, &lostTail):

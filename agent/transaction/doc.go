@@ -17,8 +17,8 @@
 //
 // The decision goes with all its markers and its groups' ends in one strict append, if those
 // take at most Config.EndBytesMax and nobody else appended to the journal meanwhile: one round
-// trip. Else the decision alone is appended (Prepare), the client is answered, and one more append
-// has all markers, ends and the completion. It is made of folded state, and may be repeated by anyone.
+// trip. Else the decision alone is appended (Prepare), at once after a refused strict append, the
+// client is answered, and one more append has all markers, ends and the completion. It is made of folded state, and may be repeated by anyone.
 //
 // Invariants:
 //   - Nothing is answered that is not folded.

@@ -160,7 +160,7 @@ func (f *flight) add(x *seat, parts []part) bool {
 func (f *flight) list() []metastore.Draft {
 	drafts := make([]metastore.Draft, 0, 1+len(f.order))
 	if f.effects > 0 {
-		drafts = append(drafts, metastore.Draft{Journal: f.own, Effects: f.drafts[f.own], Strict: f.strict, Expect: f.expect})
+		drafts = append(drafts, metastore.Draft{Journal: f.own, Effects: f.drafts[f.own], Strict: f.strict, Expect: f.expect, Blind: true})
 	}
 	for _, id := range f.order {
 		drafts = append(drafts, metastore.Draft{Journal: id, Effects: f.drafts[id]})

@@ -28,6 +28,25 @@ type world struct {
 	t      *testing.T
 	store  metastore.Store
 	lastID atomic.Int64
+	trip   atomic.Int64 // ns from an agent to the metastore and back
+}
+
+// distant is a metastore to which each call takes a while.
+type distant struct {
+	metastore.Store
+	trip *atomic.Int64
+}
+
+func (d distant) Append(ctx context.Context, term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
+	time.Sleep(time.Duration(d.trip.Load()) / 2)
+	defer time.Sleep(time.Duration(d.trip.Load()) / 2)
+	return d.Store.Append(ctx, term, parts)
+}
+
+func (d distant) Read(ctx context.Context, positions []metastore.Position, bytesMax int) ([]metastore.Tail, error) {
+	time.Sleep(time.Duration(d.trip.Load()) / 2)
+	defer time.Sleep(time.Duration(d.trip.Load()) / 2)
+	return d.Store.Read(ctx, positions, bytesMax)
 }
 
 func newWorld(t *testing.T) *world {
@@ -86,7 +105,7 @@ func (a *appender) fail(before func(drafts []metastore.Draft) error) {
 func (w *world) start(change func(*Config, *Deps)) *agent {
 	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	a := &agent{w: w, counting: metastore.NewCounting(w.store)}
+	a := &agent{w: w, counting: metastore.NewCounting(distant{w.store, &w.trip})}
 	fc := metastore.DefaultFollowerConfig()
 	fc.Log = log
 	a.follower = metastore.NewFollower(a.counting, nil, fc)

@@ -38,7 +38,10 @@ func transactionEnds(s *session) {
 			if version >= 5 {
 				end(verb+", then commit of nothing", next.end(true))
 			}
-			before, x = x, next
+			if version >= 5 {
+				before = x
+			}
+			x = next
 		}
 		if version < 5 {
 			continue
