@@ -16,14 +16,11 @@ import (
 	"github.com/wadi-io/wadi/agent/broker"
 	"github.com/wadi-io/wadi/agent/cluster"
 	"github.com/wadi-io/wadi/agent/metrics"
-	"github.com/wadi-io/wadi/compaction"
 	"github.com/wadi-io/wadi/metastore"
 )
 
 const (
 	flagTrustCompressed = "trust-compressed-records"
-	flagCompactionRate  = "compaction-rate"
-	flagCompactionEvery = "compaction-every"
 	flagCacheDisk       = "cache-disk"
 	flagCacheDiskBytes  = "cache-disk-bytes"
 )
@@ -36,13 +33,11 @@ func agentFlags(more ...cli.Flag) []cli.Flag {
 		&cli.StringFlag{Name: "advertised", Usage: "tell clients to come to `HOST:PORT` (default: what --kafka is)"},
 		&cli.StringFlag{Name: "http", Value: "127.0.0.1:9090", Usage: "serve /metrics, /healthz, /readyz and /debug/pprof on `HOST:PORT` (empty: don't)"},
 		&cli.StringFlag{Name: "cache", Value: bytesText(defaults.CacheBytes), Usage: "take `SIZE` of memory for segments, kept and being written"},
-		&cli.StringFlag{Name: flagCompactionRate, Value: bytesText(compaction.DefaultConfig().BytesPerSecond), Usage: "merge history at up to `SIZE` a second, read and written (0: unbounded)"},
-		&cli.DurationFlag{Name: flagCompactionEvery, Value: compaction.DefaultConfig().MergeEvery, Usage: "merge a shard's history after `TIME` even if it is small"},
 		&cli.BoolFlag{Name: flagTrustCompressed, Usage: "take compressed batches without looking at their records: spares their decompression, lets a broken producer store what no reader can read"},
 		tracesFlag(),
 		configFlag(),
 	)
-	return append(flags, logFlags()...)
+	return append(append(flags, compactionFlags()...), logFlags()...)
 }
 
 func (p *program) agentCommand() *cli.Command {
@@ -128,15 +123,11 @@ func (p *program) agentConfig(ctx *cli.Context) (agent.Config, error) {
 	if err != nil {
 		return config, usagef("--cache: %s", err)
 	}
-	rate, err := parseBytes(ctx.String(flagCompactionRate))
+	old, err := compactionConfig(ctx)
 	if err != nil {
-		return config, usagef("--%s: %s", flagCompactionRate, err)
+		return config, err
 	}
-	every := ctx.Duration(flagCompactionEvery)
-	if every <= 0 {
-		return config, usagef("--%s: %v is not above 0", flagCompactionEvery, every)
-	}
-	config.Compaction = compact(rate, every)
+	config.Compaction = compact(old)
 	config.Kafka, config.Advertised, config.HTTP = ctx.String(flagKafka), ctx.String("advertised"), ctx.String("http")
 	config.TrustCompressed = ctx.Bool(flagTrustCompressed)
 	config.CacheBytes, config.Log, config.Version = cache, log, version

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/wadi-io/wadi/agent"
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/metrics"
@@ -12,14 +14,50 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// compact runs compaction beside a term, at so many bytes a second, over each shard so often.
-func compact(bytesPerSecond int64, every time.Duration) agent.Compaction {
+const (
+	flagCompactionRate  = "compaction-rate"
+	flagCompactionEvery = "compaction-every"
+	flagCollectInterval = "collect-interval"
+	flagCollectGrace    = "collect-grace"
+)
+
+// compactionFlags pace the work on old segments.
+func compactionFlags() []cli.Flag {
+	defaults := compaction.DefaultConfig()
+	return []cli.Flag{
+		&cli.StringFlag{Name: flagCompactionRate, Value: bytesText(defaults.BytesPerSecond), Usage: "merge history at up to `SIZE` a second, read and written (0: unbounded)"},
+		&cli.DurationFlag{Name: flagCompactionEvery, Value: defaults.MergeEvery, Usage: "merge a shard's small extents each `TIME`, unless they are many or large before"},
+		&cli.DurationFlag{Name: flagCollectInterval, Value: defaults.CollectEvery, Usage: "list the bucket each `TIME` for segments that nobody needs"},
+		&cli.DurationFlag{Name: flagCollectGrace, Value: defaults.Grace, Usage: "delete them `TIME` after they were found, twice the longest staleness of readers at least"},
+	}
+}
+
+// compactionConfig is what compactionFlags say.
+func compactionConfig(ctx *cli.Context) (compaction.Config, error) {
+	cfg := compaction.DefaultConfig()
+	var err error
+	if cfg.BytesPerSecond, err = parseBytes(ctx.String(flagCompactionRate)); err != nil {
+		return cfg, usagef("--%s: %s", flagCompactionRate, err)
+	}
+	for _, f := range []struct {
+		name string
+		of   *time.Duration
+	}{{flagCompactionEvery, &cfg.MergeEvery}, {flagCollectInterval, &cfg.CollectEvery}, {flagCollectGrace, &cfg.Grace}} {
+		if *f.of = ctx.Duration(f.name); *f.of <= 0 {
+			return cfg, usagef("--%s: it must be longer than nothing", f.name)
+		}
+	}
+	return cfg, nil
+}
+
+// compact runs compaction beside a term, paced by cfg and the broker's configs.
+func compact(cfg compaction.Config) agent.Compaction {
 	return func(ctx context.Context, t agent.CompactionTerm) error {
-		cfg := compaction.DefaultConfig()
-		cfg.Log, cfg.BytesPerSecond, cfg.MergeEvery = t.Log, bytesPerSecond, every
+		cfg := cfg
+		cfg.Log = t.Log
 		cfg.RetentionEvery = t.CheckEach
 		cfg.CleanEvery, cfg.KeyMapBytesMax = max(t.CleanEach, time.Millisecond), max(t.KeyBytes, compaction.KeyMapBytesMin)
-		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach, every)
+		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach, cfg.MergeEvery, cfg.CollectEvery)
 		cfg.Grace = max(cfg.Grace, compaction.StalenessMin(t.StaleMax))
 		c, err := compaction.New(cfg, compaction.Deps{
 			Bucket:  compactionBucket{t.Bucket},
