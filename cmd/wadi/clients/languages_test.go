@@ -133,6 +133,18 @@ func checkLanguagesRoundTrip(t *testing.T, address string) {
 	}
 }
 
+// Each language's client reads what key compaction left.
+func TestLanguages_Compacted(t *testing.T) {
+	_, address := startDev(t, t.TempDir(), "127.0.0.1:0", compacting()...)
+	compactedTopic(t, address, "changes", "lz4", franz{})
+	for _, l := range languages(t) {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			checkCompacted(t, address, "changes", l.foreign)
+		})
+	}
+}
+
 // Each language's client as members of groups.
 func TestLanguages_Groups(t *testing.T) { checkGroups(t, languageMembers(t)) }
 
