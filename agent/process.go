@@ -214,6 +214,9 @@ func (p *process) openReaders(cfg Config, settings *broker.Settings) (err error)
 		p.closers = append(p.closers, p.disk)
 		cc.Disk = p.disk
 	}
+	cc.LoadRun = func(ctx context.Context, id segment.ID, offset int64, dsts [][]byte, done func(i, n int)) error {
+		return bucket.Scatter(bucket.Cold(ctx), p.bucket, id.Key(), offset, dsts, done)
+	}
 	p.blocks, err = fetch.NewBlocks(cc, func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
 		return p.bucket.GetInto(bucket.Cold(ctx), id.Key(), offset, dst)
 	}, p.buffers)

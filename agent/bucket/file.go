@@ -312,6 +312,23 @@ func (f *folder) GetInto(ctx context.Context, key string, offset int64, dst []by
 	return readAt(ctx, file, key, offset, dst)
 }
 
+func (f *folder) scatter(ctx context.Context, key string, offset int64, dsts [][]byte, done Scattered) error {
+	file, _, err := f.open(ctx, key, offset)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for i, dst := range dsts {
+		n, err := readAt(ctx, file, key, offset, dst)
+		if err != nil {
+			return err
+		}
+		done(i, n)
+		offset += int64(len(dst))
+	}
+	return nil
+}
+
 func readAt(ctx context.Context, file *os.File, key string, offset int64, dst []byte) (int, error) {
 	for n := 0; n < len(dst); {
 		if err := ctx.Err(); err != nil {

@@ -34,6 +34,14 @@ func TestRetry_Faults(t *testing.T) {
 			}
 			return err
 		},
+		"scatter": func(ctx context.Context, b bucket.Bucket) error {
+			dsts, got := [][]byte{make([]byte, 100<<10), make([]byte, 150<<10), make([]byte, 100<<10)}, []byte(nil)
+			err := bucket.Scatter(ctx, b, "old", 0, dsts, func(i, n int) { got = append(got, dsts[i][:n]...) })
+			if err == nil && !bytes.Equal(got, body) {
+				err = errors.New("other bytes")
+			}
+			return err
+		},
 		"delete": func(ctx context.Context, b bucket.Bucket) error { return b.Delete(ctx, "old") },
 		"list": func(ctx context.Context, b bucket.Bucket) error {
 			objects, err := b.List(ctx, "old", "", 0)

@@ -110,6 +110,24 @@ func (b *s3Bucket) GetInto(ctx context.Context, key string, offset int64, dst []
 	return int(size), nil
 }
 
+func (b *s3Bucket) scatter(ctx context.Context, key string, offset int64, dsts [][]byte, done Scattered) error {
+	room := roomOf(dsts)
+	out, err := b.get(ctx, key, offset, room)
+	if err != nil {
+		return err
+	}
+	if out == nil {
+		nothingOf(dsts, done)
+		return nil
+	}
+	defer out.Body.Close()
+	size := aws.ToInt64(out.ContentLength)
+	if size > room {
+		return fmt.Errorf("get %s: the server sends %d bytes where %d were asked for", key, size, room)
+	}
+	return wrapS3(ctx, OpGet, key, scatterBody(out.Body, size, dsts, done))
+}
+
 // get begins to read. It returns nil where there is an object but nothing to read of it.
 func (b *s3Bucket) get(ctx context.Context, key string, offset, length int64) (*s3.GetObjectOutput, error) {
 	if err := ready(ctx, key); err != nil {

@@ -26,6 +26,10 @@ var (
 // read: fewer than len(dst) only at the segment's end. It bounds its own time.
 type Load func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error)
 
+// LoadRun is Load for several blocks that follow each other: it fills dsts, one after the other, by
+// one request, and tells done how many bytes dsts[i] has got as soon as it has.
+type LoadRun func(ctx context.Context, id segment.ID, offset int64, dsts [][]byte, done func(i, n int)) error
+
 // Config bounds a Cache.
 type Config struct {
 	BytesMax      int64         // held, pinned and being loaded, by the capacity of the buffers, and Outside
@@ -33,6 +37,8 @@ type Config struct {
 	LoadsMax      int           // loads that run at once; more wait
 	PrefetchesMax int           // of these, loads that no reader waits for; more are dropped
 	RoomWaitMax   time.Duration // how long a read waits while everything is pinned
+	LoadRun       LoadRun       // of what is read ahead; nil: block by block
+	RunBytesMax   int64         // of one LoadRun
 	Disk          *Disk         // under the memory; nil: none. It outlives the cache
 	// Outside returns the bytes that others hold of the memory that BytesMax bounds, such as
 	// segments that are being written. The cache makes room for them, but keeps half of it. nil: none.
@@ -47,6 +53,7 @@ func DefaultConfig() Config {
 		LoadsMax:      32,
 		PrefetchesMax: 8,
 		RoomWaitMax:   5 * time.Second,
+		RunBytesMax:   80 << 20,
 	}
 }
 
@@ -57,6 +64,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("cache: a block must have %d to %d bytes", classBytesMin, classBytesMax)
 	case c.BytesMax < 4*int64(c.blockCap()):
 		return fmt.Errorf("cache: its %d bytes must hold at least 4 blocks of %d", c.BytesMax, c.blockCap())
+	case c.LoadRun != nil && c.RunBytesMax < int64(c.BlockBytes):
+		return errors.New("cache: a run has at least a block")
 	case c.LoadsMax < 1 || c.PrefetchesMax < 0 || c.RoomWaitMax < 0:
 		return errors.New("cache: at least 1 load, and no negative limits")
 	}

@@ -322,6 +322,46 @@ func TestPrefetch(t *testing.T) {
 	})
 }
 
+// TestPrefetch_Run: blocks that follow each other are loaded by one request, each is there as soon as
+// its bytes are, and what a broken request didn't bring is loaded by who reads it.
+func TestPrefetch_Run(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		c := newCache(t, s, 32, func(c *Config) { c.LoadRun, c.RunBytesMax, c.PrefetchesMax = s.loadRun, 8*testBlock, 2 })
+		id := s.add(1, 20*testBlock+1)
+		touch(t, c, s, id, 3)
+		if !c.Prefetch(id, 0, 12*testBlock-5) {
+			t.Error("something was dropped")
+		}
+		synctest.Wait()
+		read(t, c, s, id, 0, 12*testBlock).Release()
+		for i, want := range map[int]int{0: 1, 1: 0, 3: 1, 4: 1, 11: 0} {
+			if got := s.loaded(id, i*testBlock); got != want {
+				t.Errorf("block %d: %d requests, want %d", i, got, want)
+			}
+		}
+		release := s.holdLoads()
+		if c.Prefetch(id, 12*testBlock, 30*testBlock) { // to the end and beyond, in three runs: one too many
+			t.Error("nothing was dropped")
+		}
+		release()
+		synctest.Wait()
+		if got := c.Stats(); got.Entries != 21 || got.PrefetchesDropped != 1 || got.PinnedBytes != 0 {
+			t.Errorf("%+v", got)
+		}
+		read(t, c, s, id, 0, 20*testBlock+1).Release()
+
+		id = s.add(2, 8*testBlock)
+		s.failRun = true
+		c.Prefetch(id, 0, 8*testBlock)
+		synctest.Wait()
+		read(t, c, s, id, 0, 8*testBlock).Release()
+		if first, second := s.loaded(id, 0), s.loaded(id, testBlock); first != 1 || second != 1 {
+			t.Errorf("%d and %d requests for what came and what didn't", first, second)
+		}
+	})
+}
+
 func TestClose_EndsLoads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -3,7 +3,7 @@
 // It does: hold whole ingest segments that the ingest path hands over, and blocks
 // of other segments that it loads; load a block once however many ask for it; pin
 // what readers hold, so that their slices stay valid without a copy; evict what
-// was least recently used, a scan before what is read again; read ahead; keep
+// was least recently used, a scan before what is read again; read ahead, many blocks by one request; keep
 // loaded blocks on a local disk, too, if there is one (disk.go).
 //
 // It does not: know what is in a segment, or check it. Whoever does and finds it

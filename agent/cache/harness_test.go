@@ -24,6 +24,8 @@ type source struct {
 	loads map[string]int // begun, by id and offset
 	hold  chan struct{}  // loads wait for it, if it is set
 	fail  error
+	// failRun has runs fail after their first block.
+	failRun bool
 }
 
 func newSource() *source {
@@ -66,6 +68,31 @@ func (s *source) load(ctx context.Context, id segment.ID, offset int64, dst []by
 	return copy(dst, body[min(offset, int64(len(body))):]), nil
 }
 
+// loadRun counts as one load. A failure comes after the first block.
+func (s *source) loadRun(ctx context.Context, id segment.ID, offset int64, dsts [][]byte, done func(i, n int)) error {
+	for i, dst := range dsts {
+		n, err := s.load(ctx, id, offset, dst)
+		if i > 0 {
+			s.mu.Lock()
+			s.loads[fmt.Sprintf("%d+%d", id.Number, offset)]--
+			s.mu.Unlock()
+		} else if s.failRun {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		done(i, n)
+		offset += int64(len(dst))
+		if s.failRun {
+			return errRun
+		}
+	}
+	return nil
+}
+
+var errRun = errors.New("the connection broke")
+
 // holdLoads has loads wait until the returned function is called.
 func (s *source) holdLoads() (release func()) {
 	s.mu.Lock()
@@ -93,7 +120,7 @@ func (s *source) loaded(id segment.ID, offset int) int {
 }
 
 // newCache returns a cache of so many blocks; the test closes it.
-func newCache(t *testing.T, s *source, blocks int) *Cache {
+func newCache(t *testing.T, s *source, blocks int, change ...func(*Config)) *Cache {
 	t.Helper()
 	buffers, err := NewBuffers(1 << 20)
 	if err != nil {
@@ -101,6 +128,9 @@ func newCache(t *testing.T, s *source, blocks int) *Cache {
 	}
 	cfg := DefaultConfig()
 	cfg.BytesMax, cfg.BlockBytes = int64(blocks)*testBlock, testBlock
+	for _, f := range change {
+		f(&cfg)
+	}
 	c, err := New(cfg, s.load, buffers)
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,18 @@ func TestStress(t *testing.T) {
 	}
 	cfg := DefaultConfig()
 	cfg.BytesMax, cfg.BlockBytes, cfg.LoadsMax = 10*testBlock, testBlock, 3
+	cfg.RunBytesMax = 3 * testBlock
+	cfg.LoadRun = func(ctx context.Context, id segment.ID, offset int64, dsts [][]byte, done func(i, n int)) error {
+		for i, dst := range dsts {
+			n, err := load(ctx, id, offset, dst)
+			if err != nil {
+				return err
+			}
+			done(i, n)
+			offset += int64(len(dst))
+		}
+		return nil
+	}
 	c, err := New(cfg, load, buffers)
 	if err != nil {
 		t.Fatal(err)

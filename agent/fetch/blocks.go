@@ -41,6 +41,12 @@ type marks struct {
 func NewBlocks(cfg cache.Config, load cache.Load, buffers *cache.Buffers) (*Blocks, error) {
 	b := &Blocks{}
 	b.mu.segments = map[segment.ID]*marks{}
+	if run := cfg.LoadRun; run != nil {
+		cfg.LoadRun = func(ctx context.Context, id segment.ID, offset int64, dsts [][]byte, done func(i, n int)) error {
+			b.loading(id)
+			return run(ctx, id, offset, dsts, done)
+		}
+	}
 	c, err := cache.New(cfg, func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
 		b.loading(id)
 		return load(ctx, id, offset, dst)
@@ -163,7 +169,7 @@ func (b *Blocks) Checks() uint64 {
 	return b.mu.checks
 }
 
-// prefetch loads an extent's bytes ahead, bytesMax of them at most.
-func (b *Blocks) prefetch(e shard.Extent, bytesMax int64) {
-	b.cache.Prefetch(e.Segment, e.Position, min(e.Length, bytesMax))
+// prefetch loads a range of a segment ahead. It tells whether all of it is here or coming.
+func (b *Blocks) prefetch(id segment.ID, position, length int64) bool {
+	return b.cache.Prefetch(id, position, length)
 }

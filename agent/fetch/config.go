@@ -18,6 +18,8 @@ type Config struct {
 	RefreshWaitMax       time.Duration // longest wait for a replica's refresh
 	LoadsMax             int           // extents that one request loads at the same time
 	ReadAheadBytesMax    int           // bytes loaded ahead for one partition of a reader that catches up
+	WindowBytesMax       int64         // the same for one that goes through what is merged; at most its share of the cache
+	TogetherBytesMin     int64         // a partition's extents of more bytes are loaded together
 	DecompressedBytesMax int           // one batch's records, when an offset is looked up by timestamp
 }
 
@@ -35,6 +37,8 @@ func DefaultConfig() Config {
 		RefreshWaitMax:       5 * time.Second,
 		LoadsMax:             8,
 		ReadAheadBytesMax:    16 << 20,
+		WindowBytesMax:       64 << 20,
+		TogetherBytesMin:     8 << 20,
 		DecompressedBytesMax: 128 << 20,
 	}
 }
@@ -46,7 +50,7 @@ func (c Config) Validate() error {
 		return errors.New("a response and a batch need at least a byte")
 	case c.PartitionsMax < 1, c.LoadsMax < 1:
 		return errors.New("a fetch needs at least a partition and a load")
-	case c.SessionsMax < 0, c.SessionPartitionsMax < 0, c.ReadAheadBytesMax < 0:
+	case c.SessionsMax < 0, c.SessionPartitionsMax < 0, c.ReadAheadBytesMax < 0, c.WindowBytesMax < 0, c.TogetherBytesMin < 0:
 		return errors.New("a bound below zero")
 	case c.StalenessMax <= 0, c.RefreshWaitMax <= 0, c.WaitMax < 0:
 		return errors.New("a time must be positive")

@@ -45,6 +45,7 @@ type Fetcher struct {
 	deps     Deps
 	sessions *Sessions
 	history  *history
+	ways     *ways
 	places   *semaphore.Weighted // partitions of the fetches under way
 	answered []atomic.Uint64     // by shard: the highest version that an answer came from
 	counts   counters
@@ -61,6 +62,7 @@ func New(cfg Config, shards int, deps Deps) (*Fetcher, error) {
 		deps:     deps,
 		sessions: NewSessions(cfg, deps.Clock),
 		history:  newHistory(deps.Rows),
+		ways:     newWays(cfg.WindowBytesMax, deps.Blocks.Cache().Stats().BytesMax),
 		places:   semaphore.NewWeighted(int64(cfg.PartitionsMax)),
 		answered: make([]atomic.Uint64, shards),
 	}, nil

@@ -10,7 +10,6 @@ import (
 
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/cache"
-	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire/segment"
 )
@@ -115,6 +114,12 @@ func (rd *reading) fill(r *Response, out *Partition, i int, loads []loaded, left
 // for the first one only, holding nothing, so that readers never wait for each other.
 func (rd *reading) load(ctx context.Context) []loaded {
 	loads := make([]loaded, len(rd.extents))
+	for i := range rd.parts {
+		// What is large and lies side by side comes by one request instead of one a block.
+		if p := &rd.parts[i]; p.bytes > rd.f.cfg.TogetherBytesMin && p.planned > 1 {
+			rd.prefetch(rd.extents[p.first:p.first+p.planned], p.bytes+rd.f.cfg.TogetherBytesMin)
+		}
+	}
 	stage := rd.traceRead()
 	defer rd.traceHas(stage, loads)
 	read := func(i int) {
@@ -218,40 +223,5 @@ func (f *Fetcher) read(ctx context.Context, e shard.Extent, more bool) (*cache.P
 		default:
 			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 		}
-	}
-}
-
-// readAhead asks for what the next fetch will want of partitions that have more
-// than this answer holds: twice what was planned now, so that a load's time
-// passes while the reader works.
-func (rd *reading) readAhead(r *Response) {
-	var ahead []shard.Extent
-	for i := range rd.parts {
-		p := &rd.parts[i]
-		if p.planned == 0 || r.Partitions[i].Bytes == 0 {
-			continue
-		}
-		last := rd.extents[p.first+p.planned-1]
-		if last.End() >= p.upper {
-			continue
-		}
-		ahead = ahead[:0]
-		bytes := min(2*int(p.bytes), rd.f.cfg.ReadAheadBytesMax)
-		metastore.View(rd.f.deps.Replica(p.place.Shard), func(s *shard.State) {
-			from := last.End()
-			if merged, _ := s.Merged(p.place.ID); from < merged.To {
-				if c := rd.f.history.find(p.place.ID, from, merged.Version); c != nil {
-					ahead, _, _ = c.plan(from, int64(bytes), ahead)
-				}
-				return
-			}
-			ahead = s.Plan(p.place.ID, from, bytes, ahead)
-		})
-		for _, e := range ahead {
-			if !e.IsMarker() {
-				rd.f.deps.Blocks.prefetch(e, int64(bytes))
-			}
-		}
-		rd.f.counts.readAhead.Add(uint64(len(ahead)))
 	}
 }

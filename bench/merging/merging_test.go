@@ -26,7 +26,7 @@ const partitions = 3
 // world is one agent's read path and compaction.
 type world struct {
 	t         *testing.T
-	bucket    bucket.Bucket
+	bucket    *bucket.Counter
 	store     *memory.Store
 	follower  *metastore.Follower
 	writer    *metastore.Writer
@@ -53,15 +53,18 @@ func (catalog) Policy(uint64) (compaction.Policy, bool) {
 }
 func (catalog) Deleted(uint64) bool { return false }
 
-func newWorld(t *testing.T, jobBytes int64) *world {
+// newWorld is a cluster of one agent, whose cache has so many blocks of a size.
+func newWorld(t *testing.T, jobBytes int64) *world { return newWorldOf(t, jobBytes, 64, 64<<10) }
+
+func newWorldOf(t *testing.T, jobBytes, blocksMax int64, blockBytes int) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t}
-	var closer io.Closer
-	var err error
-	if w.bucket, closer, err = bucket.Open(ctx, "mem://"); err != nil {
+	b, closer, err := bucket.Open(ctx, "mem://")
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.bucket = bucket.Count(b)
 	t.Cleanup(func() { closer.Close() })
 	w.store = memory.New(time.Now, metastore.Cluster{ID: "MkU3OEVBNTcwNTJENDM2Qg", Shards: 1, Groups: 1, Transactions: 1})
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -92,7 +95,11 @@ func newWorld(t *testing.T, jobBytes int64) *world {
 		t.Fatal(err)
 	}
 	cc := cache.DefaultConfig()
-	cc.BytesMax, cc.BlockBytes = 4<<20, 64<<10
+	cc.BytesMax, cc.BlockBytes = blocksMax*int64(blockBytes), blockBytes
+	cc.RunBytesMax = 10 * int64(cc.BlockBytes)
+	cc.LoadRun = func(ctx context.Context, id segment.ID, offset int64, dsts [][]byte, done func(i, n int)) error {
+		return bucket.Scatter(ctx, w.bucket, id.Key(), offset, dsts, done)
+	}
 	blocks, err := fetch.NewBlocks(cc, func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
 		return w.bucket.GetInto(ctx, id.Key(), offset, dst)
 	}, buffers)
@@ -101,7 +108,10 @@ func newWorld(t *testing.T, jobBytes int64) *world {
 	}
 	t.Cleanup(blocks.Cache().Close)
 	replica := func(int) *metastore.Replica { return w.follower.Replica(metastore.ShardJournal(0)) }
-	w.fetcher, err = fetch.New(fetch.DefaultConfig(), 1, fetch.Deps{
+	readers := fetch.DefaultConfig()
+	readers.WindowBytesMax = 8 * int64(cc.BlockBytes)
+	readers.TogetherBytesMin = int64(cc.BlockBytes)
+	w.fetcher, err = fetch.New(readers, 1, fetch.Deps{
 		Replica: replica, Refresher: w.follower, Rows: w.store, Blocks: blocks, Hub: hub, Clock: time.Now, Log: log,
 		Resolve: func(k fetch.Key) (fetch.Place, error) {
 			return fetch.Place{ID: shard.PartitionID{Topic: 1, Index: k.Partition}}, nil

@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 		{"a key is written once", createOnly},
 		{"of those who put one key at once, one succeeds", oneWins},
 		{"a range is cut at the end", ranges},
+		{"slices are filled one after the other", scatters},
 		{"what is missing is not found", missing},
 		{"a deleted object is gone, and deleting it again is no error", deletes},
 		{"a list is sorted by key, whatever the folders", lists},
@@ -131,6 +132,35 @@ func ranges(t *testing.T, b bucket.Bucket) {
 	}
 	if _, err := b.Get(t.Context(), "k", -1, 1); !errors.Is(err, bucket.ErrRange) {
 		t.Errorf("get from a negative offset: %v, not ErrRange", err)
+	}
+}
+
+func scatters(t *testing.T, b bucket.Bucket) {
+	want := Body(3, 1<<20)
+	put(t, b, "a/b", want)
+	for _, row := range []struct {
+		offset int
+		sizes  []int
+	}{{0, []int{1 << 20}}, {0, []int{400_000, 600_000, 48_576}}, {77, []int{1, 100_000, 300_000}}, {1000, []int{500_000, 600_000, 5000, 1}}, {1 << 20, []int{5, 5}}, {2 << 20, []int{5}}} {
+		var dsts [][]byte
+		for _, size := range row.sizes {
+			dsts = append(dsts, make([]byte, size))
+		}
+		told, at := 0, row.offset
+		err := bucket.Scatter(t.Context(), b, "a/b", int64(row.offset), dsts, func(i, n int) {
+			from := min(at, len(want))
+			if part := want[from:min(from+len(dsts[i]), len(want))]; i != told || n != len(part) || !bytes.Equal(dsts[i][:n], part) {
+				t.Errorf("%d bytes at %d: slice %d, the %dth, has %d bytes, or others", len(dsts[i]), at, i, told, n)
+			}
+			told, at = told+1, at+len(dsts[i])
+		})
+		if err != nil || told != len(dsts) {
+			t.Errorf("%d slices of %d from %d on: %v", told, len(dsts), row.offset, err)
+		}
+	}
+	err := bucket.Scatter(t.Context(), b, "a/c", 0, [][]byte{make([]byte, 1)}, func(int, int) { t.Error("something of nothing") })
+	if !errors.Is(err, bucket.ErrNotFound) {
+		t.Errorf("of nothing: %v", err)
 	}
 }
 
