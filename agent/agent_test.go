@@ -272,13 +272,14 @@ func TestAgent_ATermThatIsLostIsFollowedByAnother(t *testing.T) {
 }
 
 func TestAgent_Restart(t *testing.T) {
-	dir := t.TempDir()
+	dir, address := t.TempDir(), "127.0.0.1:0"
 	on := func(c *Config) {
-		c.Folder, c.Given.Listener, c.Kafka = dir, nil, "127.0.0.1:0"
+		c.Folder, c.Given.Listener, c.Kafka = dir, nil, address
 		c.Bucket, c.Metastore = "file://"+filepath.Join(dir, "bucket"), "sqlite://"+filepath.Join(dir, "metastore.db")
 	}
 	for i := range 3 {
 		s := start(t, on)
+		address = s.KafkaAddr() // an agent at another one would be another node for a while
 		c, err := kgo.NewClient(kgo.SeedBrokers(s.KafkaAddr()), kgo.AllowAutoTopicCreation(),
 			kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		if err != nil {

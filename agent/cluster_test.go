@@ -211,7 +211,7 @@ func TestCluster_WhatIsKilledIsNotNamed(t *testing.T) {
 		}
 		back := n.start("b", true)
 		time.Sleep(2 * time.Second)
-		if back.node() != 2 || len(all[2].process.members.View().Named()) != 3 {
+		if back.node() != 4 || len(all[2].process.members.View().Named()) != 3 {
 			t.Errorf("another one in its place has node %d, and %d are named", back.node(), len(all[2].process.members.View().Named()))
 		}
 		produce("after")

@@ -107,7 +107,7 @@ func TestFollower_Closely(t *testing.T) {
 		}
 		_, before = counting.counts()
 		// What is pushed of it isn't wanted.
-		a.follower.Receive(journals[1], 3, entry(other.term, 3, nil))
+		a.follower.Receive("", journals[1], 3, entry(other.term, 3, nil))
 		time.Sleep(time.Minute)
 		if _, n := counting.counts(); n != before || a.follower.PushStats().Unwanted != 1 {
 			t.Error("what isn't followed is read")
@@ -179,7 +179,7 @@ func TestSnapshotter_OneAgentsWork(t *testing.T) {
 		looking := func(x *agent) (stop func()) {
 			cfg := metastore.DefaultSnapshotConfig()
 			cfg.EntriesMin = 10
-			x.writer.Publish = func(parts []metastore.AppendPart, _ []metastore.Version) {
+			x.writer.Publish = func(origin string, parts []metastore.AppendPart, _ []metastore.Version) {
 				if h, effects, _ := metastore.ParseEntry(parts[0].Payload); len(parts) == 1 {
 					if kind, _, _, _ := effects.Next(); kind == metastore.EffectSnapshotHash {
 						mu.Lock()

@@ -57,6 +57,22 @@ func (c *Counting) Statements() Statements {
 	}
 }
 
+var _ Mover = (*Counting)(nil)
+
+// Origin implements Mover for a Store that does.
+func (c *Counting) Origin() string {
+	if m, ok := c.store.(Mover); ok {
+		return m.Origin()
+	}
+	return ""
+}
+
+// Pushed implements Mover for a Store that does.
+func (c *Counting) Pushed(origin string, journal JournalID, version Version) bool {
+	m, ok := c.store.(Mover)
+	return !ok || m.Pushed(origin, journal, version)
+}
+
 // Append implements Store.
 func (c *Counting) Append(ctx context.Context, term Term, parts []AppendPart) ([]Version, error) {
 	c.n.appends.Add(1)

@@ -57,6 +57,7 @@ func DefaultFollowerConfig() FollowerConfig {
 type Follower struct {
 	cfg      FollowerConfig
 	store    Reader
+	mover    Mover // store, if its server may become another
 	objects  Objects
 	replicas map[JournalID]*Replica // filled before Run, then fixed
 	order    []JournalID
@@ -75,7 +76,8 @@ type Follower struct {
 
 // NewFollower returns a Follower of no journals.
 func NewFollower(store Reader, objects Objects, cfg FollowerConfig) *Follower {
-	f := &Follower{cfg: cfg, store: store, objects: objects,
+	mover, _ := store.(Mover)
+	f := &Follower{cfg: cfg, store: store, mover: mover, objects: objects,
 		replicas: map[JournalID]*Replica{}, kick: make(chan struct{}, 1), gap: make(chan struct{}, 1),
 		trouble: Trouble{Log: cfg.Log, Level: slog.LevelWarn, Begun: "the metastore can't be read: what this agent knows grows old", Over: "the metastore is read again"}}
 	f.mu.reading = map[JournalID]int{}

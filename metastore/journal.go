@@ -130,11 +130,21 @@ type AgentInfo struct {
 	Level     int32 // the newest FeatureLevel that it reads
 }
 
+// SameAddress tells whether clients reach both at the same address.
+func (a AgentInfo) SameAddress(b AgentInfo) bool {
+	return a.KafkaHost == b.KafkaHost && a.KafkaPort == b.KafkaPort
+}
+
+// NodeHeldFor is how long after a term's end its node is given only to an agent at the
+// same address: clients ask for metadata again after 5 minutes (metadata.max.age.ms), and
+// would take another agent for that one until then. Migrations have it too.
+const NodeHeldFor = 10 * time.Minute
+
 // TermInfo is a term as the metastore knows it.
 type TermInfo struct {
 	Term Term
 	// Node is the Kafka node id: the lowest one that no unended term held when this
-	// term began.
+	// term began, nor a term at another address that had ended less than NodeHeldFor before.
 	Node int32
 	// Seat is the lowest one, from 1, that no unended term of its zone and roles held
 	// when this term began; 0: none, since an older release began it.
@@ -158,6 +168,17 @@ type StrictLostError struct {
 
 func (e *StrictLostError) Error() string {
 	return fmt.Sprintf("%v is at version %d, not where the strict append expected it", e.Journal, e.Head)
+}
+
+// Mover is a Store whose server may become another one, as Postgres does when it fails
+// over. What is known of one server says nothing of what the next one lacks.
+type Mover interface {
+	// Origin names the server that calls go to. An Append that succeeds has landed on the
+	// one that was named when it was called.
+	Origin() string
+	// Pushed notes that another agent has appended an entry on the server of that name, and
+	// tells whether it may be folded: not if the server is another, or in doubt.
+	Pushed(origin string, journal JournalID, version Version) bool
 }
 
 // Store is what the three metastores (postgres, sqlite, memory) implement, and

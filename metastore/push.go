@@ -13,7 +13,7 @@ type PushStats struct {
 	Early    int64 // of those, that came before their predecessors
 	Fills    int64 // reads of what was missing under early ones
 	Pushers  int64 // streams by which entries come now
-	Unwanted int64 // entries of journals that this process has no replica of, or whose replica has stopped
+	Unwanted int64 // entries of journals that this process has no replica of, whose replica has stopped, or of another server
 }
 
 type pushCounters struct{ entries, known, early, fills, unwanted atomic.Int64 }
@@ -29,13 +29,14 @@ func (f *Follower) PushStats() PushStats {
 func (f *Follower) Pusher(change int64) { f.pushers.Add(change) }
 
 // Receive takes an entry that the agent that appended it has pushed: its append is
-// known to have landed, and these are its version and its bytes, which are kept. It
+// known to have landed on the server that origin names, and these are its version and its bytes,
+// which are kept. Of another server than this process reads from it is let go. It
 // is folded at once if it is the next one; else what is missing under it is read
 // after GapWait. Receive confirms nothing: freshness is by reads of the store only.
-func (f *Follower) Receive(journal JournalID, version Version, payload []byte) {
+func (f *Follower) Receive(origin string, journal JournalID, version Version, payload []byte) {
 	f.pushed.entries.Add(1)
 	r := f.replicas[journal]
-	if r == nil || !f.close(r) {
+	if r == nil || !f.close(r) || f.mover != nil && !f.mover.Pushed(origin, journal, version) {
 		f.pushed.unwanted.Add(1)
 		return
 	}

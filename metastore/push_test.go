@@ -14,9 +14,9 @@ import (
 
 // pushing has every append of a published to b.
 func (a *agent) pushing(b *agent) {
-	a.writer.Publish = func(parts []metastore.AppendPart, versions []metastore.Version) {
+	a.writer.Publish = func(origin string, parts []metastore.AppendPart, versions []metastore.Version) {
 		for i, p := range parts {
-			b.follower.Receive(p.Journal, versions[i], p.Payload)
+			b.follower.Receive(origin, p.Journal, versions[i], p.Payload)
 		}
 	}
 	b.follower.Pusher(1)
@@ -96,7 +96,7 @@ func TestReceive_AnyOrder(t *testing.T) {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
 			b := newAgent(t, t.Context(), newStore(t))
 			for _, n := range order {
-				b.follower.Receive(journals[0], metastore.Version(n), entry(7, uint64(n), say(fmt.Sprint(n))))
+				b.follower.Receive("", journals[0], metastore.Version(n), entry(7, uint64(n), say(fmt.Sprint(n))))
 			}
 			if b.said() != "[1 2 3 4]" || b.follower.Replica(journals[0]).Behind() {
 				t.Error(b.said())
@@ -109,9 +109,9 @@ func TestReceive_HoldsNoMoreThanItsBound(t *testing.T) {
 	b := newAgent(t, t.Context(), newStore(t))
 	big := make([]byte, metastore.EntryBytesMax/2)
 	for n := 2; n < 20; n++ {
-		b.follower.Receive(journals[0], metastore.Version(n), entry(7, uint64(n), say(string(big))))
+		b.follower.Receive("", journals[0], metastore.Version(n), entry(7, uint64(n), say(string(big))))
 	}
-	b.follower.Receive(journals[0], 1, entry(7, 1, say("first")))
+	b.follower.Receive("", journals[0], 1, entry(7, 1, say("first")))
 	// 4 MiB hold 7 entries that are larger than half a MiB by their headers.
 	if v := b.follower.Replica(journals[0]).Version(); v != 8 {
 		t.Errorf("version %d", v)
@@ -122,8 +122,8 @@ func TestReceive_TwoEntriesAtOneVersion(t *testing.T) {
 	at := func(n int, s string) []byte { return entry(7, uint64(n), say(s)) }
 	t.Run("after it was folded", func(t *testing.T) {
 		b := newAgent(t, t.Context(), newStore(t))
-		b.follower.Receive(journals[0], 1, at(1, "x"))
-		b.follower.Receive(journals[0], 1, at(1, "y"))
+		b.follower.Receive("", journals[0], 1, at(1, "x"))
+		b.follower.Receive("", journals[0], 1, at(1, "y"))
 		if err := b.follower.Replica(journals[0]).Err(); !errors.Is(err, metastore.ErrStopped) || b.said() != "[x]" {
 			t.Errorf("%v, %v", b.said(), err)
 		}
@@ -131,16 +131,16 @@ func TestReceive_TwoEntriesAtOneVersion(t *testing.T) {
 	t.Run("while they are held", func(t *testing.T) {
 		b := newAgent(t, t.Context(), newStore(t))
 		for _, s := range []string{"x", "y", "x"} {
-			b.follower.Receive(journals[0], 2, at(2, s))
+			b.follower.Receive("", journals[0], 2, at(2, s))
 		}
-		b.follower.Receive(journals[0], 1, at(1, "first"))
+		b.follower.Receive("", journals[0], 1, at(1, "first"))
 		if err := b.follower.Replica(journals[0]).Err(); err != nil || b.said() != "[first]" {
 			t.Errorf("%v, %v: neither may be folded", b.said(), err)
 		}
 	})
 	t.Run("an unknown journal", func(t *testing.T) {
 		b := newAgent(t, t.Context(), newStore(t))
-		b.follower.Receive(metastore.ShardJournal(99), 1, at(1, "x"))
+		b.follower.Receive("", metastore.ShardJournal(99), 1, at(1, "x"))
 		if b.follower.PushStats().Unwanted != 1 {
 			t.Error("not counted")
 		}
@@ -158,10 +158,10 @@ func TestWriter_WaitsForPushesBelowItsOwn(t *testing.T) {
 		b.run(t, t.Context())
 		b.follower.Pusher(1)
 		// What a appends comes to b 5 ms later.
-		a.writer.Publish = func(parts []metastore.AppendPart, versions []metastore.Version) {
+		a.writer.Publish = func(origin string, parts []metastore.AppendPart, versions []metastore.Version) {
 			go func() {
 				time.Sleep(5 * time.Millisecond)
-				b.follower.Receive(parts[0].Journal, versions[0], parts[0].Payload)
+				b.follower.Receive(origin, parts[0].Journal, versions[0], parts[0].Payload)
 			}()
 		}
 		before := reads.Statements().Read
@@ -195,7 +195,7 @@ func TestWriter_PublishesOnlyWhatLanded(t *testing.T) {
 			a := newAgent(t, t.Context(), &faulty{Store: store, script: script})
 			a.run(t, t.Context())
 			told := map[metastore.Version][]byte{}
-			a.writer.Publish = func(parts []metastore.AppendPart, versions []metastore.Version) {
+			a.writer.Publish = func(origin string, parts []metastore.AppendPart, versions []metastore.Version) {
 				told[versions[0]] = slices.Clone(parts[0].Payload)
 			}
 			a.append(t, "x", "y")

@@ -54,9 +54,10 @@ type Writer struct {
 	retry    RetryConfig
 	trouble  Trouble      // of appends
 	Repeated atomic.Int64 // appends sent again, for metrics
-	// Publish is told of each append that has landed, with the versions that its parts
-	// got; it must not block. Set it before the first append; nil: nobody is told.
-	Publish func(parts []AppendPart, versions []Version)
+	// Publish is told of each append that has landed: on which server, if the store is a
+	// Mover, and the versions that its parts got. It must not block. Set it before the first
+	// append; nil: nobody is told.
+	Publish func(origin string, parts []AppendPart, versions []Version)
 	// Level is the cluster's feature level: drafts beyond it are refused with ErrLevel. Set
 	// it before the first append; nil: nothing is refused.
 	Level func() int32
@@ -208,6 +209,10 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows, blind
 			}
 			pause = min(2*pause, w.retry.Max)
 		}
+		origin := ""
+		if w.follower.mover != nil {
+			origin = w.follower.mover.Origin()
+		}
 		// Not ctx: a cancelled append may still land, and nobody would look for it.
 		versions, err := w.try(context.WithoutCancel(ctx), parts, rows)
 		var lost *StrictLostError
@@ -215,10 +220,10 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows, blind
 		switch {
 		case err == nil && taken:
 			w.trouble.End()
-			return w.foldTaken(ctx, parts, versions)
+			return w.foldTaken(ctx, origin, parts, versions)
 		case err == nil:
 			w.trouble.End()
-			return w.fold(ctx, parts, versions)
+			return w.fold(ctx, origin, parts, versions)
 		case errors.Is(err, ErrRowsTaken) && attempt == 0:
 			return nil, err
 		case errors.Is(err, ErrRowsTaken):
@@ -262,8 +267,8 @@ func placeholders(parts []AppendPart) []AppendPart {
 
 // foldTaken folds placeholders. Where the first entry with their number has effects
 // it is the append itself, whose reply was lost.
-func (w *Writer) foldTaken(ctx context.Context, parts []AppendPart, versions []Version) (*Landed, error) {
-	landed, err := w.fold(ctx, parts, versions)
+func (w *Writer) foldTaken(ctx context.Context, origin string, parts []AppendPart, versions []Version) (*Landed, error) {
+	landed, err := w.fold(ctx, origin, parts, versions)
 	if err != nil {
 		return nil, err
 	}
@@ -281,12 +286,12 @@ func (w *Writer) foldTaken(ctx context.Context, parts []AppendPart, versions []V
 }
 
 // fold waits until the replicas have passed the versions that the append got, and returns what it came to.
-func (w *Writer) fold(ctx context.Context, parts []AppendPart, versions []Version) (*Landed, error) {
+func (w *Writer) fold(ctx context.Context, origin string, parts []AppendPart, versions []Version) (*Landed, error) {
 	if len(versions) != len(parts) {
 		return nil, fmt.Errorf("%w: %d versions for %d parts", ErrUnknown, len(versions), len(parts))
 	}
 	if w.Publish != nil {
-		w.Publish(parts, versions)
+		w.Publish(origin, parts, versions)
 	}
 	return w.foldAt(ctx, parts, versions)
 }

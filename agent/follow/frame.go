@@ -23,6 +23,7 @@ const (
 	kindEntries = 6 // dialler: what it has appended
 	kindPing    = 7
 	kindPong    = 8 // one byte: whether the acceptor is fit to serve
+	kindOrigin  = 9 // dialler: on which server of the metastore it appended the entries that come
 )
 
 const (
@@ -107,7 +108,7 @@ func appendEntry(dst []byte, e entry) []byte {
 
 // nextEntry reads an entry from the body of a frame, which its payload aliases.
 func nextEntry(d *metastore.Decoder) entry {
-	return entry{metastore.JournalID(d.Uvarint()), metastore.Version(d.Uvarint()), d.Bytes()}
+	return entry{"", metastore.JournalID(d.Uvarint()), metastore.Version(d.Uvarint()), d.Bytes()}
 }
 
 // appendWants appends the body of a frame of wanted journals: 0 for all, else their

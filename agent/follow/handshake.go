@@ -145,6 +145,7 @@ type stream struct {
 	in       *bufio.Reader
 	peer     identity
 	address  string // where the peer takes streams; known to the acceptor
+	origin   string // of the entries that come next
 	out, inc *seal
 }
 

@@ -81,7 +81,7 @@ type got struct {
 	block   chan struct{} // if not nil, Receive waits for it
 }
 
-func (g *got) Receive(j metastore.JournalID, v metastore.Version, payload []byte) {
+func (g *got) Receive(origin string, j metastore.JournalID, v metastore.Version, payload []byte) {
 	if g.block != nil {
 		<-g.block
 	}
@@ -92,7 +92,10 @@ func (g *got) Receive(j metastore.JournalID, v metastore.Version, payload []byte
 	_, body, _, _ := effects.Next()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.entries = append(g.entries, fmt.Sprintf("%v/%d %.20s", j, v, body))
+	if origin != "" {
+		origin += ": "
+	}
+	g.entries = append(g.entries, fmt.Sprintf("%s%v/%d %.20s", origin, j, v, body))
 }
 
 func (g *got) Pusher(change int64) {
@@ -168,7 +171,7 @@ func (p *party) join(term metastore.Term, change func(*Config, *Deps)) *node {
 
 // publish pushes the entry of the node's own term.
 func (n *node) publish(j metastore.JournalID, v metastore.Version, word string) {
-	n.Publish([]metastore.AppendPart{{Journal: j, Payload: payload(n.self.Term, v, word)}}, []metastore.Version{v})
+	n.Publish("", []metastore.AppendPart{{Journal: j, Payload: payload(n.self.Term, v, word)}}, []metastore.Version{v})
 }
 
 func payload(term metastore.Term, v metastore.Version, word string) []byte {

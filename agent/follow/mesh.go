@@ -24,7 +24,7 @@ type Peer struct {
 
 // Sink takes what peers push; a metastore.Follower.
 type Sink interface {
-	Receive(journal metastore.JournalID, version metastore.Version, payload []byte)
+	Receive(origin string, journal metastore.JournalID, version metastore.Version, payload []byte)
 	Pusher(change int64)
 }
 
@@ -154,9 +154,9 @@ func (m *Mesh) meet(ctx context.Context, group *errgroup.Group) {
 
 // Publish pushes the entries of an append that has landed to the peers that follow
 // their journals. It is a metastore.Writer's Publish, and doesn't block.
-func (m *Mesh) Publish(parts []metastore.AppendPart, versions []metastore.Version) {
+func (m *Mesh) Publish(origin string, parts []metastore.AppendPart, versions []metastore.Version) {
 	for _, s := range *m.publishing.Load() {
-		s.push(parts, versions)
+		s.push(origin, parts, versions)
 	}
 }
 

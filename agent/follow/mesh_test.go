@@ -72,6 +72,24 @@ func TestMesh_PushesWhatIsWanted(t *testing.T) {
 	})
 }
 
+// TestMesh_SaysWhereItWasAppended: a stream says on which server of the metastore the
+// entries that follow were appended, before the first and whenever it is another.
+func TestMesh_SaysWhereItWasAppended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &party{t: t}
+		a, b := p.join(1, nil), p.join(2, nil)
+		time.Sleep(time.Second)
+		for v, origin := range []string{"", "7/1", "7/1", "7/2", ""} {
+			part := metastore.AppendPart{Journal: shard0, Payload: payload(1, metastore.Version(v+1), "x")}
+			a.Publish(origin, []metastore.AppendPart{part}, []metastore.Version{metastore.Version(v + 1)})
+		}
+		synctest.Wait()
+		if got, want := b.sink.said(), "[shard-0/1 x 7/1: shard-0/2 x 7/1: shard-0/3 x 7/2: shard-0/4 x shard-0/5 x]"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+}
+
 // TestMesh_EndsAndBegins covers the ends of both terms, another process at the same
 // address, and an address at which nobody listens.
 func TestMesh_EndsAndBegins(t *testing.T) {

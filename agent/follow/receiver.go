@@ -125,6 +125,8 @@ func (m *Mesh) take(st *stream) error {
 				fit = 0
 			}
 			buf = endFrame(append(beginFrame(buf, kindPong), fit), len(buf), st.out)
+		case kindOrigin:
+			st.origin = string(body)
 		case kindEntries:
 			if err := m.takeEntries(st, body); err != nil {
 				return err
@@ -152,7 +154,7 @@ func (m *Mesh) takeEntries(st *stream, body []byte) error {
 		}
 		m.n.received.Add(1)
 		// A copy: what is held of it must not hold the whole frame.
-		m.deps.Sink.Receive(e.journal, e.version, bytes.Clone(e.payload))
+		m.deps.Sink.Receive(st.origin, e.journal, e.version, bytes.Clone(e.payload))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 // entry is a journal's entry on its way to a peer.
 type entry struct {
+	origin  string // on the stream before the first one of it
 	journal metastore.JournalID
 	version metastore.Version
 	payload []byte
@@ -56,7 +57,7 @@ func newSender(m *Mesh, p Peer, stop func()) *sender {
 
 // push queues entries. A queue that is full is dropped: what is in it is older than
 // what the peer reads from the store by itself.
-func (s *sender) push(parts []metastore.AppendPart, versions []metastore.Version) {
+func (s *sender) push(origin string, parts []metastore.AppendPart, versions []metastore.Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mu.up {
@@ -71,7 +72,7 @@ func (s *sender) push(parts []metastore.AppendPart, versions []metastore.Version
 			s.mesh.n.dropped.Add(int64(len(s.mu.queue)))
 			s.mu.queue, s.mu.bytes = nil, 0
 		}
-		s.mu.queue = append(s.mu.queue, entry{p.Journal, versions[i], p.Payload})
+		s.mu.queue = append(s.mu.queue, entry{origin, p.Journal, versions[i], p.Payload})
 		s.mu.bytes += n
 	}
 	if len(s.mu.queue) > 0 {
@@ -212,9 +213,16 @@ func (s *sender) stream(ctx context.Context) error {
 // send writes entries in as few frames as their sizes allow.
 func (s *sender) send(st *stream, entries []entry, buf []byte) ([]byte, error) {
 	for len(entries) > 0 {
+		if entries[0].origin != st.origin {
+			st.origin = entries[0].origin
+			buf = endFrame(append(beginFrame(buf[:0], kindOrigin), st.origin...), 0, st.out)
+			if err := s.write(st, buf); err != nil {
+				return buf, err
+			}
+		}
 		buf = beginFrame(buf[:0], kindEntries)
 		sent := 0
-		for len(entries) > 0 && (sent == 0 || len(buf)+len(entries[0].payload) <= frameBytesFull) {
+		for len(entries) > 0 && entries[0].origin == st.origin && (sent == 0 || len(buf)+len(entries[0].payload) <= frameBytesFull) {
 			buf = appendEntry(buf, entries[0])
 			entries = entries[1:]
 			sent++

@@ -91,11 +91,11 @@ func newPair(t testing.TB, url string, push bool, poll time.Duration) *pair {
 			p.followed, p.follower, p.store = machine, follower, counting
 		}
 	}
-	p.writer.Publish = func(parts []metastore.AppendPart, versions []metastore.Version) {
+	p.writer.Publish = func(origin string, parts []metastore.AppendPart, versions []metastore.Version) {
 		p.committed.mu.Lock()
 		p.committed.at[versions[0]] = time.Now()
 		p.committed.mu.Unlock()
-		meshes[0].Publish(parts, versions)
+		meshes[0].Publish(origin, parts, versions)
 	}
 	if push {
 		for _, m := range meshes {

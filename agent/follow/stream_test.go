@@ -103,7 +103,7 @@ func TestMesh_OneFromAnotherTerm(t *testing.T) {
 	p := &party{t: t}
 	a, b := p.join(1, overTCP(t)), p.join(2, overTCP(t))
 	eventually(t, "peers meet", func() bool { return a.Reachable(2) })
-	a.Publish([]metastore.AppendPart{{Journal: shard0, Payload: payload(5, 1, "x")}}, []metastore.Version{1})
+	a.Publish("", []metastore.AppendPart{{Journal: shard0, Payload: payload(5, 1, "x")}}, []metastore.Version{1})
 	eventually(t, "the stream ends", func() bool { return a.Stats().StreamsEnded == 1 })
 	if b.sink.said() != "[]" {
 		t.Error(b.sink.said())
@@ -220,7 +220,7 @@ func TestMesh_Certificates(t *testing.T) {
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{1}, []byte{0})
 	f.Add(hello{1, 1, "cluster", identity{2, 3}, "a:1", 4, newNonce()}.append(nil), appendWants(nil, wants{journals: map[metastore.JournalID]bool{shard0: true}}))
-	f.Add(appendEntry(nil, entry{shard0, 3, payload(1, 1, "x")}), endFrame(beginFrame(nil, kindPing), 0, newSeal(nil)))
+	f.Add(appendEntry(nil, entry{"", shard0, 3, payload(1, 1, "x")}), endFrame(beginFrame(nil, kindPing), 0, newSeal(nil)))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		_, _ = readHello(a)
 		_, _, _ = readWelcome(a)

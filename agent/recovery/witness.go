@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/metastore"
@@ -33,6 +36,9 @@ const (
 	afterAll = "~"
 )
 
+// readsMax bounds the terms whose segments are read at once.
+const readsMax = 8
+
 // Witness returns what asks the bucket which versions were assigned: by the snapshots,
 // and by the fates in the newest segments of the terms that live or that come last.
 func Witness(b Bucket, store Terms) metastore.Witness {
@@ -57,12 +63,23 @@ func Witness(b Bucket, store Terms) metastore.Witness {
 		for t := last; t > 0 && t+termsRead > last; t-- {
 			terms[t] = true
 		}
+		// The cluster waits for this, and each term takes some thirty requests.
+		var mu sync.Mutex
+		reading, ctx := errgroup.WithContext(ctx)
+		reading.SetLimit(readsMax)
 		for t := range terms {
-			if err := seeFates(ctx, b, t, &e); err != nil {
-				return e, err
-			}
+			reading.Go(func() error {
+				fates, err := seeFates(ctx, b, t)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, f := range fates {
+					e.See(metastore.JournalID(f.Journal), metastore.Version(f.Version))
+				}
+				return err
+			})
 		}
-		return e, nil
+		err = reading.Wait()
+		return e, err
 	}
 }
 
@@ -153,15 +170,15 @@ func termPrefix(t metastore.Term) string {
 }
 
 // seeFates reads the newest segments of a term.
-func seeFates(ctx context.Context, b Bucket, t metastore.Term, e *metastore.Evidence) error {
+func seeFates(ctx context.Context, b Bucket, t metastore.Term) (fates []segment.Fate, err error) {
 	last, err := lastSegment(ctx, b, t)
 	if err != nil || last == 0 {
-		return err
+		return nil, err
 	}
 	first := segment.ID{Term: uint64(t), Number: last - min(last, newestRead)}
 	objects, err := b.List(ctx, termPrefix(t), first.Key(), newestRead)
 	if err != nil {
-		return fmt.Errorf("list the segments of term %d: %w", t, err)
+		return nil, fmt.Errorf("list the segments of term %d: %w", t, err)
 	}
 	for _, o := range objects {
 		f, err := readFooter(ctx, b, o)
@@ -169,13 +186,11 @@ func seeFates(ctx context.Context, b Bucket, t metastore.Term, e *metastore.Evid
 			continue // collected meanwhile, or damaged: it says nothing, and whoever reads it is told
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, fate := range f.Fates {
-			e.See(metastore.JournalID(fate.Journal), metastore.Version(fate.Version))
-		}
+		fates = append(fates, f.Fates...)
 	}
-	return nil
+	return fates, nil
 }
 
 // readFooter reads what a segment says about itself.

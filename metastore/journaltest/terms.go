@@ -133,6 +133,8 @@ func endFencesAppendsInFlight(t *testing.T, s Subject) {
 	}
 }
 
+// nodesAreLowestFree: at the same address at once, elsewhere not before clients have
+// forgotten who had it.
 func nodesAreLowestFree(t *testing.T, s Subject) {
 	agent := metastore.AgentInfo{Process: "p1", Zone: "eu-1a", KafkaHost: "kafka.example", KafkaPort: 19092,
 		Peer: "10.0.0.1:7000", Roles: metastore.RoleFetch, Level: 3}
@@ -155,6 +157,15 @@ func nodesAreLowestFree(t *testing.T, s Subject) {
 	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), 5, 0))
 	begin(6, 3) // an expired term holds its node until someone ends it
 	begin(7, 4)
+	endTerm(t, s.Store, 4, true, true)
+	agent.KafkaPort = 29092
+	begin(8, 5)
+	agent.KafkaHost = "other.example"
+	endTerm(t, s.Store, 6, true, true)
+	begin(9, 6)
+	agent.KafkaHost, agent.KafkaPort = "kafka.example", 19092
+	begin(10, 2)
+	begin(11, 3)
 }
 
 // seatsAreLowestFree: of the zone, and of what the agent is there for.

@@ -36,8 +36,12 @@ func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	nodes, seats := map[int32]bool{}, map[int32]bool{}
+	now := s.clock()
 	for _, t := range s.mu.terms {
 		if t.ended {
+			if now.Sub(t.endedAt) < metastore.NodeHeldFor && t.agent.KafkaHost != "" && !t.agent.SameAddress(agent) {
+				nodes[t.node] = true
+			}
 			continue
 		}
 		nodes[t.node] = true
@@ -46,7 +50,6 @@ func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease 
 		}
 	}
 	s.mu.lastTerm++
-	now := s.clock()
 	begun := &term{node: lowestFree(nodes), seat: lowestFree(seats), agent: agent, expires: now.Add(lease)}
 	s.mu.terms[s.mu.lastTerm] = begun
 	return begun.info(s.mu.lastTerm, now), nil

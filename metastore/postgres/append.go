@@ -40,9 +40,14 @@ func appendArgs(term metastore.Term, parts []metastore.AppendPart) []any {
 	return []any{int64(term), journals, payloads, expects}
 }
 
-// append runs append or append_rows.
+// append runs append or append_rows. Versions that it returns were assigned by the
+// server that Origin named when it began.
 func (s *Store) append(ctx context.Context, what, statement string, args []any) ([]metastore.Version, error) {
 	journals := args[1].([]int32)
+	known, sight, err := s.sighted(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.server.diverged(journals); err != nil {
 		return nil, err
 	}
@@ -51,23 +56,23 @@ func (s *Store) append(ctx context.Context, what, statement string, args []any) 
 	var lostJournal pgtype.Int4
 	var lostHead pgtype.Int8
 	var settled bool
-	send := func() error {
-		return s.pool.QueryRow(ctx, s.sql[statement], append(slices.Clip(args), s.server.known())...).
-			Scan(&outcome, &assigned, &lostJournal, &lostHead, &settled)
-	}
-	err := send()
-	if err == nil && outcome == "moved" {
-		if err := s.confirm(ctx); err != nil {
-			return nil, err
-		}
-		err = send()
-	}
+	err = s.pool.QueryRow(ctx, s.sql[statement], append(slices.Clip(args), known)...).
+		Scan(&outcome, &assigned, &lostJournal, &lostHead, &settled)
 	if err != nil {
 		return nil, failed(ctx, s.pool, what, err)
 	}
+	if !settled {
+		// Another server than before: whatever was appended there, by agents that have
+		// confirmed it, is found there by the next try.
+		s.server.doubted(sight)
+		if err := s.confirm(ctx); err != nil {
+			return nil, err
+		}
+		return nil, errMoved
+	}
 	switch outcome {
 	case "moved":
-		return nil, errMovedAgain
+		return nil, errMoved
 	case "tail lost":
 		return nil, &metastore.LostTailError{
 			Journal: metastore.JournalID(lostJournal.Int32), Head: metastore.Version(assigned[0]), Seen: metastore.Version(assigned[1]),
@@ -83,11 +88,9 @@ func (s *Store) append(ctx context.Context, what, statement string, args []any) 
 	versions := make([]metastore.Version, len(assigned))
 	for i, v := range assigned {
 		versions[i] = metastore.Version(v)
-		// On a server that the others have confirmed, and this process not yet, it is no
-		// evidence of what that server lacks. The next read confirms it and sees the head.
-		if settled {
-			s.server.saw(metastore.JournalID(journals[i]), versions[i])
-		}
+	}
+	if err := s.server.appended(sight, journals, versions); err != nil {
+		return nil, err
 	}
 	return versions, nil
 }

@@ -37,7 +37,7 @@ func Check(ctx context.Context, url string, tell func(Finding)) error {
 	}
 	cfg.MaxConns = 1
 	c := &check{schema: schema, store: &Store{sql: inSchema(schema)}}
-	if c.store.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+	if c.store.pool.Pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer c.store.pool.Close()
@@ -266,7 +266,7 @@ func Migrate(ctx context.Context, url string) (taken, now int, err error) {
 		return 0, 0, err
 	}
 	s := &Store{sql: inSchema(schema)}
-	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+	if s.pool.Pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return 0, 0, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer s.pool.Close()
@@ -300,10 +300,10 @@ func OpenExisting(ctx context.Context, url string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{sql: inSchema(schema)}
-	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+	if s.pool.Pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
-	if s.terms, err = pgxpool.NewWithConfig(ctx, cfg.Copy()); err != nil {
+	if s.terms.Pool, err = pgxpool.NewWithConfig(ctx, cfg.Copy()); err != nil {
 		s.pool.Close()
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}

@@ -11,12 +11,15 @@
 //
 // Invariants: versions are gapless, since an append locks its journals' rows in
 // order and reads the heads after that; a term's end waits for its appends (I4);
-// no call scans what grows with history (I9). migrations/0001_journals.sql has the
+// no call scans what grows with history (I9); what is acknowledged or read is on the
+// synchronous standby, if there is one; what was seen of one server is no evidence of
+// another. migrations/0001_journals.sql has the
 // reasons beside the statements; ../SCHEMA.md tells the tables.
 //
 // On failure: what the server refused is an error of the metastore package; after
-// any other error the outcome is unknown to the caller. A broken connection empties
+// any other error the outcome is unknown to the caller, also after a commit that the
+// server stopped waiting for. A broken connection empties
 // its pool, so that a server's restart costs one failed call, not one a connection.
 //
-// Start reading at Open, then Store.Append.
+// Start reading at Open, then Store.Append; for fail-overs at server.go.
 package postgres

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -196,15 +197,28 @@ func TestMove_RestoredElsewhere(t *testing.T) {
 }
 
 // TestMove_WhatOthersPushed: what an agent was told by another, and never read, is
-// among what it has seen.
+// among what it has seen. What it is told of another server is not, nor anything
+// once it knows that there is one.
 func TestMove_WhatOthersPushed(t *testing.T) {
 	ctx := t.Context()
 	url := server.Database(t)
 	conn := connect(t, url)
-	s := openStore(t, url)
-	term := journaltest.Begin(t, s)
+	s, other := openStore(t, url), openStore(t, url)
+	term, another := journaltest.Begin(t, s), journaltest.Begin(t, other)
 	journaltest.Append(t, s, term, journaltest.Part(shard0, "1"))
+	before := s.Origin()
+	if !s.Pushed(before, shard0, 2) || s.Pushed("7/00000009", shard0, 3) {
+		t.Fatal("of the same server it is taken, of another not")
+	}
 	exec(t, conn, "update wadi.server set identity = '7/00000001'")
+	_, err := s.Append(ctx, term, []metastore.AppendPart{journaltest.Part(shard0, "more")})
+	if moved := new(MovedError); !errors.As(err, &moved) || len(moved.Waiting) != 1 || moved.Waiting[0] != int64(another) {
+		t.Fatalf("append on another server: %v", err)
+	}
+	if s.Pushed(before, shard0, 3) {
+		t.Error("an entry was taken after the next server was told what had been seen")
+	}
+	exec(t, conn, fmt.Sprintf("update wadi.terms set ended_at = clock_timestamp() where term = %d", another))
 	if err := again(t, func() error {
 		tails, err := s.Read(ctx, []metastore.Position{{Journal: shard0, After: 2}}, 1<<20)
 		if err == nil && (tails[0].Lost != 2 || tails[0].Head != 1) {
@@ -215,6 +229,87 @@ func TestMove_WhatOthersPushed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if lost, err := s.LostTails(ctx); err != nil || len(lost) != 1 || lost[0].Seen != 2 {
+		t.Errorf("lost: %+v, %v", lost, err)
+	}
+}
+
+// TestFailOver_LateAgent: the others went on without one whose lease ran out while it
+// looked at a slow bucket. What they appended and pushed since is no loss.
+func TestFailOver_LateAgent(t *testing.T) {
+	ctx := t.Context()
+	pair := postgrestest.NewPair(t, true)
+	url, err := pair.Create(ctx, "wadi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, b := openStore(t, url), openStore(t, url)
+	termLate, termB := journaltest.Begin(t, late), journaltest.Begin(t, b)
+	journaltest.Append(t, late, termLate, journaltest.Part(shard0, "1"))
+	journaltest.Append(t, b, termB, journaltest.Part(shard0, "2"))
+	if !late.Pushed(b.Origin(), shard0, 2) {
+		t.Fatal("a push on the server that both know was let go")
+	}
+	if ended, err := b.EndTerm(ctx, termLate, true); !ended || err != nil {
+		t.Fatal(ended, err)
+	}
+	asked, slow := make(chan struct{}), make(chan struct{})
+	late.Witness(func(ctx context.Context) (metastore.Evidence, error) {
+		close(asked)
+		<-slow
+		return metastore.Evidence{Seen: map[metastore.JournalID]metastore.Version{shard0: 3}}, nil
+	})
+	if err := pair.FailOver(ctx); err != nil {
+		t.Fatal(err)
+	}
+	read := start(func() outcome {
+		return outcome{err: again(t, func() error {
+			tails, err := late.Read(ctx, []metastore.Position{{Journal: shard0, After: 2}}, 1<<20)
+			if err == nil && (tails[0].Head != 3 || tails[0].Lost != 0 || len(tails[0].Entries) != 1) {
+				t.Errorf("tails %+v", tails)
+			}
+			return err
+		})}
+	})
+	<-asked
+	if got, err := appendAgain(t, b, termB, journaltest.Part(shard0, "3")); err != nil || got[0] != 3 {
+		t.Fatalf("version %v, %v", got, err)
+	}
+	if late.Origin() == b.Origin() || late.Pushed(b.Origin(), shard0, 3) {
+		t.Error("a push of a server that is not confirmed here was taken")
+	}
+	close(slow)
+	if got := <-read; got.err != nil {
+		t.Fatal(got.err)
+	}
+	if lost, err := late.LostTails(ctx); err != nil || len(lost) > 0 {
+		t.Fatalf("lost: %+v, %v", lost, err)
+	}
+}
+
+// TestMove_SleptOverTwo: an agent that wakes up two servers later is judged by what
+// the first of them lacked, not only by what the second one did.
+func TestMove_SleptOverTwo(t *testing.T) {
+	ctx := t.Context()
+	url := server.Database(t)
+	conn := connect(t, url)
+	s := openStore(t, url)
+	term := journaltest.Begin(t, s)
+	for _, text := range []string{"kept", "another", "third"} {
+		journaltest.Append(t, s, term, journaltest.Part(shard0, text))
+	}
+	exec(t, conn, "update wadi.moves set identity = 'A' where number = 0")
+	exec(t, conn, "insert into wadi.moves (number, identity, journals, heads) select 1, 'B', array[j], array[1] from (select "+fmt.Sprint(int32(shard0))+" as j) x")
+	exec(t, conn, "insert into wadi.moves (number, identity, journals, heads) select 2, s.identity, array[j], array[3] from wadi.server s, (select "+fmt.Sprint(int32(shard0))+" as j) x")
+	late := openStore(t, url)
+	late.server.confirmed("A", nil)
+	if !late.Pushed("A", shard0, 2) {
+		t.Fatal("not taken")
+	}
+	tails, err := late.Read(ctx, []metastore.Position{{Journal: shard0, After: 2}}, 1<<20)
+	if err != nil || tails[0].Lost != 2 || tails[0].Head != 1 {
+		t.Fatalf("tails %+v, %v", tails, err)
+	}
+	if lost, err := s.LostTails(ctx); err != nil || len(lost) != 1 || lost[0].Seen != 2 || lost[0].Head != 1 {
 		t.Errorf("lost: %+v, %v", lost, err)
 	}
 }

@@ -34,8 +34,8 @@ const (
 
 // Store is a metastore.Store in a schema of a Postgres database.
 type Store struct {
-	pool    *pgxpool.Pool
-	terms   *pgxpool.Pool
+	pool    conns
+	terms   conns
 	sql     map[string]string // each statement as written, and in this schema
 	cluster metastore.Cluster
 	server  seenServer
@@ -93,6 +93,7 @@ func parse(url string) (cfg *pgxpool.Config, schema string, err error) {
 	}
 	cfg.ConnConfig.DialFunc = dialer.DialContext
 	cfg.ConnConfig.ValidateConnect = validated(cfg.ConnConfig.ValidateConnect)
+	cfg.ConnConfig.OnNotice = noteCuts
 	// A ping before use would be a statement more; a stale connection is an error like any other.
 	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	return cfg, schema, nil
@@ -104,12 +105,12 @@ func open(ctx context.Context, cfg *pgxpool.Config, schema string, init metastor
 	}
 	s := &Store{sql: inSchema(schema)}
 	var err error
-	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+	if s.pool.Pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	forTerms := cfg.Copy()
 	forTerms.MaxConns = termConnectionsMax
-	if s.terms, err = pgxpool.NewWithConfig(ctx, forTerms); err != nil {
+	if s.terms.Pool, err = pgxpool.NewWithConfig(ctx, forTerms); err != nil {
 		s.pool.Close()
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
@@ -208,6 +209,10 @@ func (s *Store) Cluster() metastore.Cluster { return s.cluster }
 
 // Close implements metastore.Store. It waits for calls that are under way.
 func (s *Store) Close() error {
+	if s.server.close != nil {
+		s.server.close()
+		s.server.looks.Wait()
+	}
 	s.pool.Close()
 	s.terms.Close()
 	return nil
@@ -215,7 +220,7 @@ func (s *Store) Close() error {
 
 // failed wraps the error of a statement. A connection that broke by itself says
 // that the others of its pool are as old as it was.
-func failed(ctx context.Context, pool *pgxpool.Pool, what string, err error) error {
+func failed(ctx context.Context, pool conns, what string, err error) error {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) && ctx.Err() == nil {
 		pool.Reset()

@@ -7,73 +7,109 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// errMovedAgain: the caller tries again, as after any error.
-var errMovedAgain = errors.New("the metastore has moved to yet another server")
+// errMoved: the database is another server than when the call began, or may be. The
+// call's outcome is unknown; the caller tries again, as after any error.
+var errMoved = errors.New("the metastore has moved to another server meanwhile")
 
 // seenServer is what a Store knows of the Postgres that it talks to: which one was
 // confirmed, and what was seen of its journals.
+//
+// What is seen counts only if it was seen on the known server and before there was a
+// doubt of that: by then it is told to the next one. What comes later, a read's
+// or an append's answer or an entry that another agent pushed, is dropped. So no
+// replica holds, and no client was told, anything that the next server is not asked for,
+// and what another agent appended there is never taken for something that it lost.
 type seenServer struct {
 	confirming chan struct{} // holds one: a confirmation at a time
 	witness    metastore.Witness
+	lifetime   context.Context // of the looks at the bucket
+	close      func()
+	looks      sync.WaitGroup
 	mu         struct {
 		sync.Mutex
-		known  string // the identity that was confirmed
-		seen   metastore.Evidence
-		term   metastore.Term                                  // the last begun here
-		left   map[metastore.JournalID]metastore.LostTailError // of journals that the others went on with, after less than was seen here
-		told   metastore.Evidence                              // what the server toldTo was told, which then waited for others
-		toldTo string                                          // its identity
+		known string // the identity that was confirmed
+		sight uint64 // rises when known changes and when a doubt of it comes
+		doubt bool   // a call met another server
+		seen  metastore.Evidence
+		term  metastore.Term                                  // the last begun here
+		left  map[metastore.JournalID]metastore.LostTailError // of journals that the others went on with, after less than was seen here
+		asked *bucketAsked
 	}
 }
 
-func (s *seenServer) known() string {
+// look returns the known server, by which a call goes out and its answer is taken.
+func (s *seenServer) look() (known string, sight uint64, doubt bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.known
+	return s.mu.known, s.mu.sight, s.mu.doubt
 }
 
-func (s *seenServer) saw(j metastore.JournalID, v metastore.Version) {
+// doubted notes that a call met another server than the known one.
+func (s *seenServer) doubted(sight uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.mu.sight == sight {
+		s.mu.doubt = true
+		s.mu.sight++
+	}
+}
+
+// appended notes what an append that went out at a sight has got.
+func (s *seenServer) appended(sight uint64, journals []int32, versions []metastore.Version) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.sight != sight {
+		return errMoved
+	}
+	for i, v := range versions {
+		s.mu.seen.See(metastore.JournalID(journals[i]), v)
+	}
+	return nil
+}
+
+// pushed notes an entry that another agent appended on a server. It returns whether
+// the entry may be folded: it is of the known server, which is not in doubt.
+func (s *seenServer) pushed(origin string, j metastore.JournalID, v metastore.Version) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, left := s.mu.left[j]; left || s.mu.doubt || origin != s.mu.known {
+		return false
+	}
 	s.mu.seen.See(j, v)
+	return true
 }
 
-// asked notes what the caller has: other agents may have told it of versions that
-// were not read here.
-func (s *seenServer) asked(positions []metastore.Position) {
+func (s *seenServer) begun(sight uint64, t metastore.Term) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range positions {
-		if _, left := s.mu.left[p.Journal]; !left && p.After > 0 {
-			s.mu.seen.See(p.Journal, p.After)
-		}
+	if s.mu.sight != sight {
+		return errMoved
 	}
-}
-
-func (s *seenServer) begun(t metastore.Term) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.mu.term = t
 	s.mu.seen.LastTerm = max(s.mu.seen.LastTerm, t)
+	return nil
 }
 
 // take notes what a read saw. Of a journal that went on without this agent's
 // newest entries the tail ends where that began, which stops its replica.
-func (s *seenServer) take(t *metastore.Tail, after metastore.Version) {
+func (s *seenServer) take(sight uint64, tails []metastore.Tail, asked []metastore.Position) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if lost, ok := s.mu.left[t.Journal]; ok && after > lost.Head {
-		*t = metastore.Tail{Journal: t.Journal, Head: lost.Head, Lost: lost.Seen}
-		return
+	if s.mu.sight != sight {
+		return errMoved
 	}
-	if t.Lost == 0 {
-		s.mu.seen.See(t.Journal, max(t.Head, after))
+	for i := range tails {
+		t := &tails[i]
+		if lost, ok := s.mu.left[t.Journal]; ok && asked[i].After > lost.Head {
+			*t = metastore.Tail{Journal: t.Journal, Head: lost.Head, Lost: lost.Seen}
+		} else if t.Lost == 0 {
+			s.mu.seen.See(t.Journal, t.Head)
+		}
 	}
+	return nil
 }
 
 // diverged refuses appends to journals that went on without what was seen here.
@@ -88,7 +124,7 @@ func (s *seenServer) diverged(journals []int32) error {
 	return nil
 }
 
-// evidence is what this process has seen.
+// evidence is what this process has seen on the known server.
 func (s *seenServer) evidence() (metastore.Term, metastore.Evidence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,34 +135,24 @@ func (s *seenServer) evidence() (metastore.Term, metastore.Evidence) {
 	return s.mu.term, e
 }
 
-// toldBefore is what this process told a server that waited for others then, if it
-// did. Once they have gone on there, what was seen since is no evidence of what that
-// server lacks: they push what they append.
-func (s *seenServer) toldBefore(identity string) (metastore.Evidence, bool) {
+// trust ends a doubt: the server is the known one after all.
+func (s *seenServer) trust() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.told, s.mu.toldTo == identity
+	s.mu.doubt = false
+	s.mu.sight++
 }
 
-// waits notes what a server was told that waits for others.
-func (s *seenServer) waits(identity string, told metastore.Evidence) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.told, s.mu.toldTo = told, identity
-}
-
-// confirmed notes the server that calls go on with, and what it had left.
+// confirmed notes the server that calls go on with, and what the journals were left
+// with since the one before. What that held goes on to be evidence.
 func (s *seenServer) confirmed(identity string, left map[metastore.JournalID]metastore.Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.known = identity
-	from := s.mu.seen
-	if s.mu.toldTo == identity {
-		from = s.mu.told
-	}
-	s.mu.told, s.mu.toldTo = metastore.Evidence{}, ""
-	for j, v := range from.Seen {
-		if head := left[j]; v > head {
+	s.mu.known, s.mu.doubt = identity, false
+	s.mu.sight++
+	s.mu.asked = nil
+	for j, v := range s.mu.seen.Seen {
+		if head, ok := left[j]; ok && v > head {
 			if s.mu.left == nil {
 				s.mu.left = map[metastore.JournalID]metastore.LostTailError{}
 			}
@@ -136,14 +162,50 @@ func (s *seenServer) confirmed(identity string, left map[metastore.JournalID]met
 	}
 }
 
+// bucketAsked is one look at the bucket, which any call may wait for: it may take
+// longer than any of them.
+type bucketAsked struct {
+	of       string // the server that was not confirmed when it began
+	done     chan struct{}
+	evidence metastore.Evidence
+	err      error
+}
+
+// ask returns the look at the bucket for a server, which is begun unless it has been.
+// One that failed is begun again.
+func (s *seenServer) ask(here string) *bucketAsked {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.mu.asked; a != nil && a.of == here {
+		select {
+		case <-a.done:
+			if a.err == nil {
+				return a
+			}
+		default:
+			return a
+		}
+	}
+	a := &bucketAsked{of: here, done: make(chan struct{})}
+	s.mu.asked = a
+	s.looks.Go(func() {
+		defer close(a.done)
+		a.evidence, a.err = s.witness(s.lifetime)
+	})
+	return a
+}
+
 // MovedError says that the database is another server, or another timeline, than
 // before, and that agents whose terms live have not yet said what they had seen.
 type MovedError struct {
 	To      string
-	Waiting []int64 // terms
+	Waiting []int64 // terms; 0 is the bucket
 }
 
 func (e *MovedError) Error() string {
+	if len(e.Waiting) > 0 && e.Waiting[0] == theBucket {
+		return fmt.Sprintf("the metastore has moved to the server %s; nothing is appended before one agent has compared it with the bucket, and the live terms %v have said what they had seen, or expired", e.To, e.Waiting[1:])
+	}
 	return fmt.Sprintf("the metastore has moved to the server %s; nothing is appended before the live terms %v have said what they had seen, or expired", e.To, e.Waiting)
 }
 
@@ -151,11 +213,25 @@ func (e *MovedError) Error() string {
 // another server than before. Call it before the first other call.
 func (s *Store) Witness(w metastore.Witness) { s.server.witness = w }
 
+var _ metastore.Mover = (*Store)(nil)
+
+// Origin implements metastore.Mover.
+func (s *Store) Origin() string {
+	known, _, _ := s.server.look()
+	return known
+}
+
+// Pushed implements metastore.Mover.
+func (s *Store) Pushed(origin string, j metastore.JournalID, v metastore.Version) bool {
+	return s.server.pushed(origin, j, v)
+}
+
 const meetSQL = `select identity from wadi.server`
 
 // meet learns which server was confirmed last.
 func (s *Store) meet(ctx context.Context) error {
 	s.server.confirming = make(chan struct{}, 1)
+	s.server.lifetime, s.server.close = context.WithCancel(context.Background())
 	var identity string
 	if err := s.pool.QueryRow(ctx, s.sql[meetSQL]).Scan(&identity); err != nil {
 		return fmt.Errorf("read which server was confirmed: %w", err)
@@ -170,12 +246,11 @@ const settlePause = 200 * time.Millisecond
 // Settle returns once the server is one that all live agents have confirmed.
 func (s *Store) Settle(ctx context.Context) error {
 	for {
-		_, settled, err := s.readOnce(ctx, []metastore.Position{{Journal: metastore.CatalogJournal}}, []int32{int32(metastore.CatalogJournal)}, []int64{0}, 1)
-		if err != nil || settled {
-			return err
-		}
+		_, sight, _ := s.server.look()
+		s.server.doubted(sight)
+		err := s.confirm(ctx)
 		var moved *MovedError
-		if err := s.confirm(ctx); err != nil && !errors.As(err, &moved) {
+		if !errors.As(err, &moved) && !errors.Is(err, errMoved) {
 			return err
 		}
 		select {
@@ -186,12 +261,34 @@ func (s *Store) Settle(ctx context.Context) error {
 	}
 }
 
+// sighted returns the server that a call goes out to, once there is no doubt of it.
+func (s *Store) sighted(ctx context.Context) (known string, sight uint64, err error) {
+	known, sight, doubt := s.server.look()
+	if doubt {
+		if err := s.confirm(ctx); err != nil {
+			return "", 0, err
+		}
+		if known, sight, doubt = s.server.look(); doubt {
+			return "", 0, errMoved
+		}
+	}
+	return known, sight, nil
+}
+
 const settledSQL = `select wadi.here(s.by_start), wadi.settled(null) from wadi.server s where s.one`
 
-const confirmSQL = `select outcome, identity, waiting, journals, heads from wadi.confirm($1, $2, $3, $4)`
+// where asks which server this is, and whether the others have confirmed it.
+func (s *Store) where(ctx context.Context) (here string, settled bool, err error) {
+	if err := s.pool.QueryRow(ctx, s.sql[settledSQL]).Scan(&here, &settled); err != nil {
+		return "", false, failed(ctx, s.pool, "ask whether the metastore's server is confirmed", err)
+	}
+	return here, settled, nil
+}
 
-// confirm tells a server that is another than before what was seen on that one. It
-// returns nil once calls may go on.
+const confirmSQL = `select outcome, identity, waiting, journals, heads from wadi.confirm($1, $2, $3, $4, $5, $6)`
+
+// confirm ends a doubt: it tells a server that is another than before what was seen on
+// that one. It returns nil once calls may go on.
 func (s *Store) confirm(ctx context.Context) error {
 	select {
 	case s.server.confirming <- struct{}{}:
@@ -199,52 +296,85 @@ func (s *Store) confirm(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	known, _, doubt := s.server.look()
+	if !doubt {
+		return nil // another call has ended it
+	}
+	here, settled, err := s.where(ctx)
+	if err != nil {
+		return err
+	}
+	if settled && here == known {
+		s.server.trust()
+		return nil
+	}
 	term, evidence := s.server.evidence()
-	var bucket metastore.Evidence
-	if s.server.witness != nil {
-		var err error
-		if bucket, err = s.server.witness(ctx); err != nil {
-			return fmt.Errorf("the metastore has moved to another server; compare it with the bucket: %w", err)
-		}
+	err = s.report(ctx, known, term, evidence, s.server.witness == nil)
+	var moved *MovedError
+	if !errors.As(err, &moved) || moved.Waiting[0] != theBucket {
+		return err
 	}
-	// Asked for after both: once the others have confirmed this server, they tell also
-	// of what was appended there since.
-	var here string
-	var settled bool
-	if err := s.pool.QueryRow(ctx, s.sql[settledSQL]).Scan(&here, &settled); err != nil {
-		return failed(ctx, s.pool, "ask whether the metastore's server is confirmed", err)
+	// The others need not wait for this agent's look at the bucket, nor it for theirs.
+	bucket, err := s.askBucket(ctx, here)
+	if err != nil {
+		return err
 	}
-	if told, ok := s.server.toldBefore(here); settled && ok {
-		evidence = told
-	} else if !settled {
-		for j, v := range bucket.Seen {
-			evidence.See(j, v)
-		}
-		evidence.LastTerm = max(evidence.LastTerm, bucket.LastTerm)
+	for j, v := range bucket.Seen {
+		evidence.See(j, v)
 	}
+	evidence.LastTerm = max(evidence.LastTerm, bucket.LastTerm)
+	return s.report(ctx, known, term, evidence, true)
+}
+
+// theBucket stands among the terms that have said what they had seen. Persisted.
+const theBucket = 0
+
+// report tells a server what was seen on the known one; bucket says that this is also
+// what the bucket shows.
+func (s *Store) report(ctx context.Context, known string, term metastore.Term, evidence metastore.Evidence, bucket bool) error {
 	journals, versions := s.columns(evidence)
 	var outcome, identity string
 	var waiting, heads []int64
 	var all []int32
-	err := s.pool.QueryRow(ctx, s.sql[confirmSQL], int64(term), journals, versions, int64(evidence.LastTerm)).
+	err := s.pool.QueryRow(ctx, s.sql[confirmSQL], known, int64(term), bucket, journals, versions, int64(evidence.LastTerm)).
 		Scan(&outcome, &identity, &waiting, &all, &heads)
 	if err != nil {
 		return failed(ctx, s.pool, "confirm the metastore's server", err)
 	}
 	if outcome == "waiting" {
-		if identity == here {
-			s.server.waits(identity, evidence)
-		}
 		return &MovedError{To: identity, Waiting: waiting}
 	}
 	left := make(map[metastore.JournalID]metastore.Version, len(all))
 	for i, j := range all {
 		left[metastore.JournalID(j)] = metastore.Version(heads[i])
 	}
-	if s.server.known() != identity { // not by another call meanwhile
-		s.server.confirmed(identity, left)
-	}
+	s.server.confirmed(identity, left)
 	return nil
+}
+
+// askBucket returns what the bucket tells of the journals, if all of it is from before
+// a server was confirmed. Once the others have confirmed it, the bucket tells also of
+// what was appended there since: then nothing is returned.
+func (s *Store) askBucket(ctx context.Context, here string) (metastore.Evidence, error) {
+	asked := s.server.ask(here)
+	select {
+	case <-asked.done:
+	case <-ctx.Done():
+		return metastore.Evidence{}, fmt.Errorf("the metastore has moved to another server; compare it with the bucket: %w", ctx.Err())
+	}
+	if asked.err != nil {
+		return metastore.Evidence{}, fmt.Errorf("the metastore has moved to another server; compare it with the bucket: %w", asked.err)
+	}
+	again, settled, err := s.where(ctx)
+	switch {
+	case err != nil:
+		return metastore.Evidence{}, err
+	case again != here:
+		return metastore.Evidence{}, errMoved
+	case settled:
+		return metastore.Evidence{}, nil
+	}
+	return asked.evidence, nil
 }
 
 // columns are the evidence's versions, of journals that there are.
@@ -256,66 +386,4 @@ func (s *Store) columns(e metastore.Evidence) (journals []int32, versions []int6
 		}
 	}
 	return journals, versions
-}
-
-var _ metastore.LostTails = (*Store)(nil)
-
-const lostNowSQL = `select wadi.lost_now($1, $2, $3)`
-
-// MarkLost implements metastore.LostTails.
-func (s *Store) MarkLost(ctx context.Context, e metastore.Evidence) (marked int, err error) {
-	journals, versions := s.columns(e)
-	if err := s.pool.QueryRow(ctx, s.sql[lostNowSQL], journals, versions, int64(e.LastTerm)).Scan(&marked); err != nil {
-		return 0, failed(ctx, s.pool, "mark journals that lost their tails", err)
-	}
-	return marked, nil
-}
-
-const lostTailsSQL = `select journal, head, seen, terms, found_at from wadi.lost_tails where recovered_at is null order by journal`
-
-// LostTails implements metastore.LostTails.
-func (s *Store) LostTails(ctx context.Context) ([]metastore.LostTail, error) {
-	rows, err := s.pool.Query(ctx, s.sql[lostTailsSQL])
-	if err != nil {
-		return nil, failed(ctx, s.pool, "list lost tails", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l metastore.LostTail, err error) {
-		var journal int32
-		var head, seen int64
-		var terms []int64
-		err = row.Scan(&journal, &head, &seen, &terms, &l.FoundAt)
-		l.Journal, l.Head, l.Seen = metastore.JournalID(journal), metastore.Version(head), metastore.Version(seen)
-		for _, t := range terms {
-			l.Terms = append(l.Terms, metastore.Term(t))
-		}
-		return l, err
-	})
-}
-
-const recoverTailSQL = `with held as (select journal from wadi.journals where journal = $1 for no key update)
-	update wadi.lost_tails l set recovery = $2 from held where l.journal = held.journal and l.recovered_at is null`
-
-// RecoverTail implements metastore.LostTails.
-func (s *Store) RecoverTail(ctx context.Context, term metastore.Term, journal metastore.JournalID) error {
-	return s.changeMark(ctx, recoverTailSQL, term, journal)
-}
-
-const tailRecoveredSQL = `with held as (select journal from wadi.journals where journal = $1 for no key update)
-	update wadi.lost_tails l set recovered_at = clock_timestamp() from held
-	where l.journal = held.journal and l.recovered_at is null and l.recovery = $2`
-
-// TailRecovered implements metastore.LostTails.
-func (s *Store) TailRecovered(ctx context.Context, term metastore.Term, journal metastore.JournalID) error {
-	return s.changeMark(ctx, tailRecoveredSQL, term, journal)
-}
-
-func (s *Store) changeMark(ctx context.Context, sql string, term metastore.Term, journal metastore.JournalID) error {
-	done, err := s.pool.Exec(ctx, s.sql[sql], int32(journal), int64(term))
-	if err != nil {
-		return failed(ctx, s.pool, fmt.Sprintf("recover %v", journal), err)
-	}
-	if done.RowsAffected() == 0 {
-		return fmt.Errorf("%v has no lost tail that term %d recovers", journal, term)
-	}
-	return nil
 }

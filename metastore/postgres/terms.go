@@ -17,28 +17,26 @@ const beginTermSQL = `select new_term, new_node, new_seat from wadi.begin_term($
 
 // BeginTerm implements metastore.Store. Nodes and seats count from 1.
 func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
-	var term int64
 	info := metastore.TermInfo{Agent: agent, LeaseLeft: lease}
-	begin := func() error {
-		return s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
-			agent.Peer, int32(agent.Roles), agent.Level, lease, s.server.known()).Scan(&term, &info.Node, &info.Seat)
-	}
-	err := begin()
-	if errors.Is(err, pgx.ErrNoRows) {
-		// Another server than before, which may not know of terms that have begun.
-		if err := s.confirm(ctx); err != nil {
+	for tries := 0; tries < 2; tries++ {
+		known, sight, err := s.sighted(ctx)
+		if err != nil {
 			return metastore.TermInfo{}, err
 		}
-		if err = begin(); errors.Is(err, pgx.ErrNoRows) {
-			return metastore.TermInfo{}, errMovedAgain
+		var term int64
+		err = s.terms.QueryRow(ctx, s.sql[beginTermSQL], agent.Process, agent.Zone, agent.KafkaHost, agent.KafkaPort,
+			agent.Peer, int32(agent.Roles), agent.Level, lease, known).Scan(&term, &info.Node, &info.Seat)
+		if errors.Is(err, pgx.ErrNoRows) {
+			s.server.doubted(sight) // another one, which may not know of terms that have begun
+			continue
 		}
+		if err != nil {
+			return metastore.TermInfo{}, failed(ctx, s.terms, "begin a term", err)
+		}
+		info.Term = metastore.Term(term)
+		return info, s.server.begun(sight, info.Term)
 	}
-	if err != nil {
-		return metastore.TermInfo{}, failed(ctx, s.terms, "begin a term", err)
-	}
-	info.Term = metastore.Term(term)
-	s.server.begun(info.Term)
-	return info, nil
+	return metastore.TermInfo{}, errMoved
 }
 
 const renewTermSQL = `update wadi.terms set expires_at = clock_timestamp() + $2
@@ -73,26 +71,33 @@ func (s *Store) DrainTerm(ctx context.Context, term metastore.Term) error {
 }
 
 const expireTermSQL = `update wadi.terms set expires_at = clock_timestamp()
-	where term = $1 and ended_at is null and expires_at > clock_timestamp()`
+	where term = $1 and ended_at is null and expires_at > clock_timestamp() and wadi.settled($2)`
 
-const endTermSQL = `select wadi.end_term($1, $2)`
+const endTermSQL = `select wadi.end_term($1, $2) where wadi.settled($3)`
 
 // EndTerm implements metastore.Store. It waits for appends of the term that are
 // under way. By force it takes two statements: with the lease gone no append
 // begins any more, while overlapping ones could keep a lone end_term waiting for ever.
 func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (bool, error) {
+	known, sight, err := s.sighted(ctx)
+	if err != nil {
+		return false, err
+	}
 	if force {
-		if _, err := s.terms.Exec(ctx, s.sql[expireTermSQL], int64(term)); err != nil {
+		if _, err := s.terms.Exec(ctx, s.sql[expireTermSQL], int64(term), known); err != nil {
 			return false, failed(ctx, s.terms, fmt.Sprintf("expire term %d", term), err)
 		}
 		// The term can't append nor renew from here on; its node is held until it is ended.
 	}
 	var ended pgtype.Bool
-	err := s.terms.QueryRow(ctx, s.sql[endTermSQL], int64(term), force).Scan(&ended)
-	if err != nil {
+	err = s.terms.QueryRow(ctx, s.sql[endTermSQL], int64(term), force, known).Scan(&ended)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		s.server.doubted(sight)
+		return false, fmt.Errorf("end term %d: %w", term, errMoved)
+	case err != nil:
 		return false, failed(ctx, s.terms, fmt.Sprintf("end term %d", term), err)
-	}
-	if !ended.Valid {
+	case !ended.Valid:
 		return false, fmt.Errorf("term %d was never begun, or ended long ago", term)
 	}
 	return ended.Bool, nil

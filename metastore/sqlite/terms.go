@@ -13,9 +13,11 @@ import (
 
 const lastTermSQL = `select coalesce(max(term), 0) from terms`
 
-// The lowest free node is 1, or follows one that is held.
-const nodesSQL = `select min(free) from (select 1 as free union all select node + 1 from terms where ended_at is null)
-	where free not in (select node from terms where ended_at is null)`
+// The lowest free node is 1, or follows one that is held: by a term that has not ended,
+// or until NodeHeldFor after its end against agents at other addresses.
+const nodesSQL = `with held as materialized (select node from terms indexed by terms_node where ended_at is null
+		union select node from terms indexed by terms_ended where ended_at > ? and kafka_host <> '' and (kafka_host <> ? or kafka_port <> ?))
+	select min(free) from (select 1 as free union all select node + 1 from held) where free not in (select node from held)`
 
 // So it is with seats, of one zone and one set of roles.
 const seatsSQL = `select min(free) from (select 1 as free union all
@@ -33,7 +35,7 @@ func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease 
 		if err := tx.row(lastTermSQL).Scan(&last); err != nil {
 			return fmt.Errorf("find the last term: %w", err)
 		}
-		if err := tx.row(nodesSQL).Scan(&info.Node); err != nil {
+		if err := tx.row(nodesSQL, tx.now-metastore.NodeHeldFor.Microseconds(), agent.KafkaHost, agent.KafkaPort).Scan(&info.Node); err != nil {
 			return fmt.Errorf("find a free node: %w", err)
 		}
 		if err := tx.row(seatsSQL, agent.Zone, agent.Roles, agent.Zone, agent.Roles).Scan(&info.Seat); err != nil {

@@ -88,11 +88,17 @@ func (p *Pair) URL(database string) string {
 }
 
 // Cut ends the stream: what the primary commits from now on never reaches the
-// standby. Not for a synchronous pair, whose commits would wait for ever.
+// standby. Not for a synchronous pair, whose commits would wait for ever: Hold.
 func (p *Pair) Cut(ctx context.Context) error {
 	if p.Synchronous {
 		return errors.New("cut a synchronous pair: its commits would wait for ever")
 	}
+	return p.Hold(ctx)
+}
+
+// Hold ends the stream of any pair. The commits of a synchronous one wait from now on,
+// until FailOver.
+func (p *Pair) Hold(ctx context.Context) error {
 	if err := p.standby.Exec(ctx, "alter system set primary_conninfo = ''", "select pg_reload_conf()"); err != nil {
 		return err
 	}
