@@ -47,10 +47,18 @@ func memoryLimit(buffersMax, held, live int64) int64 {
 }
 
 // heldBytes is what buffers hold of the heap.
-func (p *process) heldBytes() int64 {
-	held := p.blocks.Cache().Stats().Bytes + p.buffers.IdleBytes()
+func (p *process) heldBytes() int64 { return p.blocks.Cache().Stats().Bytes + p.outsideBytes() }
+
+// outsideBytes is what buffers hold that aren't the cache's: segments that are being
+// written, frames, and what is kept for the next ones.
+func (p *process) outsideBytes() int64 {
+	held := p.buffers.IdleBytes()
 	if in := p.grew.Load(); in != nil {
-		held += in.HeldBytes()
+		held += in.WritingBytes()
+	}
+	if s := p.server.Load(); s != nil {
+		stats := s.Stats()
+		held += stats.BytesInFlight + stats.BytesIdle
 	}
 	return held
 }

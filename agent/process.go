@@ -28,6 +28,7 @@ import (
 	"github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/metastore/transaction"
+	"github.com/wadi-io/wadi/wire"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -57,7 +58,8 @@ type process struct {
 	blocks      *fetch.Blocks
 	fetcher     *fetch.Fetcher
 	mesh        atomic.Pointer[follow.Mesh]   // of the term that serves
-	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold; its memory is the cache's
+	server      atomic.Pointer[wire.Server]   // the same's
+	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
 	closers     []io.Closer
 }
 
@@ -196,12 +198,7 @@ func (p *process) openReaders(cfg Config, settings *broker.Settings) (err error)
 	}
 	cc := cache.DefaultConfig()
 	cc.BytesMax = cfg.CacheBytes
-	cc.Outside = func() int64 {
-		if in := p.grew.Load(); in != nil {
-			return in.HeldBytes()
-		}
-		return 0
-	}
+	cc.Outside = p.outsideBytes
 	for cc.BytesMax < cacheBlocksMin*int64(cc.BlockBytes) {
 		cc.BlockBytes /= 2
 	}

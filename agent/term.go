@@ -75,6 +75,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 		return err
 	}
 	p.grew.Store(t.ingest)
+	p.server.Store(t.server)
 	p.mesh.Store(t.mesh)
 	p.members.Begin(lifetime, info)
 	defer p.members.End()

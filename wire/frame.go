@@ -44,18 +44,33 @@ func (f *Frame) Release() {
 	}
 }
 
-// Size classes are 512 B, 768 B, 1 KiB, 1.5 KiB … 16 MiB. Larger frames are rare
-// and too much to keep: they are made to measure and left to the collector.
+// Size classes are 512 B, 640 B, 768 B, 896 B, 1 KiB, 1.25 KiB … 16 MiB: four in each
+// doubling. Larger frames are rare and too much to keep: they are made to measure and
+// left to the collector.
 const (
 	frameClassBits  = 9
-	frameClasses    = 2*(24-frameClassBits) + 1
+	frameSteps      = 4 // classes in a doubling
+	frameClasses    = frameSteps*(24-frameClassBits) + 1
 	frameBytesClass = 1 << 24 // the largest class
+)
+
+// Frames of more than pooledFrameBytesMax are kept by framePool itself, up to
+// idleFrameBytesMax of them: a sync.Pool forgets them at each collection, and then new
+// ones have to be made and cleared.
+const (
+	pooledFrameBytesMax = 64 << 10
+	idleFrameBytesMax   = 24 << 20
 )
 
 // framePool hands out frames by size class.
 type framePool struct {
 	classes [frameClasses]sync.Pool
 	poison  bool // overwrite what is released
+	mu      struct {
+		sync.Mutex
+		idle  [frameClasses][]*Frame
+		bytes int64
+	}
 }
 
 // frameClass returns the smallest class with room for n bytes, and its size.
@@ -63,11 +78,10 @@ func frameClass(n int) (class, size int) {
 	if n <= 1<<frameClassBits {
 		return 0, 1 << frameClassBits
 	}
-	k := bits.Len(uint(n - 1)) // 2^(k-1) < n <= 2^k
-	if half := 3 << (k - 2); n <= half {
-		return 2*(k-frameClassBits) - 1, half
-	}
-	return 2 * (k - frameClassBits), 1 << k
+	doubling := bits.Len(uint(n-1)) - 1 // 2^doubling < n <= 2^(doubling+1)
+	base := 1 << doubling
+	steps := (n - base + base/frameSteps - 1) / (base / frameSteps)
+	return frameSteps*(doubling-frameClassBits) + steps, base + steps*(base/frameSteps)
 }
 
 // frameCost is the memory that a frame of n bytes takes.
@@ -86,13 +100,31 @@ func (p *framePool) get(n int) *Frame {
 		f = &Frame{pool: p, class: -1, room: make([]byte, n)}
 	} else {
 		class, size := frameClass(n)
-		f, _ = p.classes[class].Get().(*Frame)
+		if size > pooledFrameBytesMax {
+			f = p.takeIdle(class, size)
+		} else {
+			f, _ = p.classes[class].Get().(*Frame)
+		}
 		if f == nil {
 			f = &Frame{pool: p, class: class, room: make([]byte, size)}
 		}
 	}
 	f.size = 0
 	f.refs.Store(1)
+	return f
+}
+
+func (p *framePool) takeIdle(class, size int) *Frame {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	idle := p.mu.idle[class]
+	if len(idle) == 0 {
+		return nil
+	}
+	f := idle[len(idle)-1]
+	idle[len(idle)-1] = nil
+	p.mu.idle[class] = idle[:len(idle)-1]
+	p.mu.bytes -= int64(size)
 	return f
 }
 
@@ -105,5 +137,35 @@ func (p *framePool) put(f *Frame) {
 			f.room[i] = 0xdb
 		}
 	}
-	p.classes[f.class].Put(f)
+	size := len(f.room)
+	if size <= pooledFrameBytesMax {
+		p.classes[f.class].Put(f)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.makeRoomLocked(f.class, int64(size))
+	if p.mu.bytes+int64(size) <= idleFrameBytesMax {
+		p.mu.idle[f.class] = append(p.mu.idle[f.class], f)
+		p.mu.bytes += int64(size)
+	}
+}
+
+// makeRoomLocked lets go of other classes' frames, so that those that nobody asks for any
+// more don't keep out the others.
+func (p *framePool) makeRoomLocked(class int, size int64) {
+	for other := range p.mu.idle {
+		for other != class && p.mu.bytes+size > idleFrameBytesMax && len(p.mu.idle[other]) > 0 {
+			idle := p.mu.idle[other]
+			p.mu.bytes -= int64(len(idle[0].room))
+			p.mu.idle[other] = idle[1:]
+		}
+	}
+}
+
+// idleBytes is what is kept of large frames, in bytes.
+func (p *framePool) idleBytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.bytes
 }

@@ -92,6 +92,7 @@ type Stats struct {
 	Connections      int
 	RequestsInFlight int
 	BytesInFlight    int64 // of frames
+	BytesIdle        int64 // of large frames that are kept for reuse
 }
 
 // Stats counts what the server holds.
@@ -99,7 +100,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	connections := len(s.mu.conns)
 	s.mu.Unlock()
-	return Stats{connections, int(s.requests.Load()), s.budget.taken()}
+	return Stats{connections, int(s.requests.Load()), s.budget.taken(), s.frames.idleBytes()}
 }
 
 // Serve serves the connections that ln accepts. When ctx ends it stops

@@ -19,8 +19,8 @@ import (
 
 // s3Bucket is a Bucket in a server that speaks S3's protocol.
 //
-// A body is read twice, for its CRC-32C and by the socket. The checksum is a signed
-// header, so the server refuses other bytes, and neither the body's SHA-256 nor a
+// A body is read by the socket, and before it for its CRC-32C unless that is known. The checksum
+// is a signed header, so the server refuses other bytes, and neither the body's SHA-256 nor a
 // trailer in chunks is needed (payload UNSIGNED-PAYLOAD, over plain HTTP too).
 // The server's checksum is compared when a whole object is read; servers have none
 // of a range, and what reads ranges has checksums of its own.
@@ -51,14 +51,16 @@ func (b *s3Bucket) Put(ctx context.Context, key string, body []byte) error {
 	if err := ready(ctx, key); err != nil {
 		return err
 	}
-	// The SDK lets go of the body before it returns, also after a time-out.
-	_, err := b.client.PutObject(ctx, &s3.PutObjectInput{
+	// Nothing looks at the body once Put has returned, also after a time-out.
+	sending, takeBack := withBody(ctx, body)
+	defer takeBack()
+	_, err := b.client.PutObject(sending, &s3.PutObjectInput{
 		Bucket:               &b.name,
 		Key:                  &key,
 		Body:                 bytes.NewReader(body),
 		ContentLength:        aws.Int64(int64(len(body))),
 		ContentType:          aws.String(objectType),
-		ChecksumCRC32C:       aws.String(checksumCRC32C(body)),
+		ChecksumCRC32C:       aws.String(textCRC32C(checksumOf(ctx, body))),
 		IfNoneMatch:          aws.String("*"),
 		ServerSideEncryption: b.encryption,
 		SSEKMSKeyId:          b.kmsKey,
@@ -66,10 +68,10 @@ func (b *s3Bucket) Put(ctx context.Context, key string, body []byte) error {
 	return wrapS3(ctx, OpPut, key, err)
 }
 
-// checksumCRC32C is a body's CRC-32C as S3 writes it.
-func checksumCRC32C(body []byte) string {
+// textCRC32C is a CRC-32C as S3 writes it.
+func textCRC32C(crc uint32) string {
 	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	binary.BigEndian.PutUint32(sum[:], crc)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
@@ -88,7 +90,7 @@ func (b *s3Bucket) Get(ctx context.Context, key string, offset, length int64) ([
 		return nil, wrapS3(ctx, OpGet, key, err)
 	}
 	if want := aws.ToString(out.ChecksumCRC32C); offset == 0 && length < 0 && out.ChecksumType != types.ChecksumTypeComposite &&
-		want != "" && want != checksumCRC32C(body) {
+		want != "" && want != textCRC32C(crc32.Checksum(body, castagnoli)) {
 		return nil, fmt.Errorf("get %s: the CRC-32C of the %d bytes that came is not what the server says (%s)", key, size, want)
 	}
 	return body, nil

@@ -183,7 +183,8 @@ func s3Connections(cfg aws.Config) (hot, cold aws.HTTPClient, closeIdle func()) 
 		t.ReadBufferSize, t.WriteBufferSize = bufferBytes, bufferBytes
 		t.DisableCompression = true
 		t.ForceAttemptHTTP2 = false // One connection would carry everything.
-		return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		t.DialContext = dialBodies(t.DialContext)
+		return &http.Client{Transport: bodyTransport{t}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	h, c := with(hotIdleConnections, 0), with(coldConnectionsMax, coldConnectionsMax)
 	return h, c, func() {

@@ -65,11 +65,24 @@ func (b *Buffers) Put(buf []byte) {
 	buf = buf[:0:size]
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.makeRoomLocked(class, int64(size))
 	if b.mu.bytes+int64(size) > b.idleBytesMax {
 		return
 	}
 	b.mu.idle[class] = append(b.mu.idle[class], buf)
 	b.mu.bytes += int64(size)
+}
+
+// makeRoomLocked lets go of other classes' buffers, so that those that nobody asks for
+// any more don't keep out the others.
+func (b *Buffers) makeRoomLocked(class int, size int64) {
+	for other := range b.mu.idle {
+		for other != class && b.mu.bytes+size > b.idleBytesMax && len(b.mu.idle[other]) > 0 {
+			idle := b.mu.idle[other]
+			b.mu.bytes -= int64(classBytes(other))
+			b.mu.idle[other] = idle[1:]
+		}
+	}
 }
 
 // IdleBytes returns the bytes kept for reuse.

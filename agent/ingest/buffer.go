@@ -208,13 +208,8 @@ func (in *Ingest) buffered() (batches int, size int64, since time.Time) {
 	return len(in.mu.buffer), in.mu.bytes, since
 }
 
-// HeldBytes returns the bytes of records that wait for their flush, and of the segments
-// that are being written.
-func (in *Ingest) HeldBytes() int64 {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.mu.bytes + in.writing.Load()
-}
+// WritingBytes returns the bytes of the segments that are being written.
+func (in *Ingest) WritingBytes() int64 { return in.writing.Load() }
 
 // Buffered returns the bytes of records that wait for their flush or its outcome.
 func (in *Ingest) Buffered() int64 {

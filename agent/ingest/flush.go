@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/wire/segment"
 )
@@ -111,10 +112,10 @@ func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
 // upload seals the segment and writes it to the bucket.
 func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 	began := in.cfg.Clock()
-	body := in.seal(f, began)
+	body, crc := in.seal(f, began)
 	put := in.tracePut(f, began, len(body))
 	in.writing.Add(int64(cap(body)))
-	f.err = in.deps.Bucket.Put(ctx, f.id.Key(), body)
+	f.err = in.deps.Bucket.Put(bucket.Checksummed(ctx, crc), f.id.Key(), body)
 	in.writing.Add(-int64(cap(body))) // The cache counts it from here on.
 	ended := in.cfg.Clock()
 	took := ended.Sub(began)
@@ -141,7 +142,7 @@ func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 
 // seal orders the batches by shard, topic and partition, keeping their order
 // within a partition, and copies them into a segment: the one copy of the records.
-func (in *Ingest) seal(f *flush, now time.Time) []byte {
+func (in *Ingest) seal(f *flush, now time.Time) (body []byte, crc32c uint32) {
 	slices.SortStableFunc(f.items, func(a, b *item) int {
 		if a.Shard != b.Shard {
 			return a.Shard - b.Shard
@@ -170,7 +171,8 @@ func (in *Ingest) seal(f *flush, now time.Time) []byte {
 		it.position = b.Add(it.Shard, it.Topic, it.Partition.Index, it.Bytes)
 		it.drop()
 	}
-	return b.Finish()
+	body = b.Finish()
+	return body, b.Checksum()
 }
 
 func (in *Ingest) observe(s Stage, d time.Duration) {

@@ -89,6 +89,12 @@ type Header struct {
 	Records         int32
 }
 
+// CRCBegin is from where on a batch's CRC-32C covers it, to its end.
+const CRCBegin = atAttributes
+
+// StoredCRC returns the CRC-32C that the batch whose header b begins with says it has.
+func StoredCRC(b []byte) uint32 { return binary.BigEndian.Uint32(b[atCRC:]) }
+
 // Size returns the size of the whole batch in bytes, which may pass 2³¹.
 func (h Header) Size() int { return lengthFrom + int(h.Length) }
 

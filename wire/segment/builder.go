@@ -15,6 +15,7 @@ type Builder struct {
 	info Info
 	dst  []byte
 	runs []buildingRun
+	sum  uint32 // CRC-32C of dst
 }
 
 // buildingRun is a run while it grows. Its batches' lengths are not kept: they
@@ -50,9 +51,10 @@ func (b *Builder) Begin(dst []byte, info Info) {
 	b.info = info
 	b.runs = b.runs[:0]
 	b.dst = appendHeader(dst[:0], info.ID)
+	b.sum = crc32.Checksum(b.dst, castagnoli)
 }
 
-// Add copies one whole checked batch to the end and returns its position in the
+// Add copies one whole batch, whose CRC was checked, to the end and returns its position in the
 // segment. Shards must not fall, nor partitions within consecutive batches of a topic.
 func (b *Builder) Add(shard int, topic [16]byte, partition int32, data []byte) (position int64) {
 	if n := len(b.runs); n == 0 || b.runs[n-1].partition != partition || b.runs[n-1].topic != topic || b.runs[n-1].shard != shard {
@@ -64,8 +66,14 @@ func (b *Builder) Add(shard int, topic [16]byte, partition int32, data []byte) (
 	run := &b.runs[len(b.runs)-1]
 	at := len(b.dst)
 	b.dst = append(b.dst, data...)
-	// Of the copy, while it is in the CPU's cache.
-	run.crc = crc32.Update(run.crc, castagnoli, b.dst[at:])
+	if len(data) < combineBytesMin {
+		run.crc = crc32.Update(run.crc, castagnoli, data)
+		b.sum = crc32.Update(b.sum, castagnoli, data)
+	} else {
+		crc, shift := batchCRC(data), shiftOf(len(data))
+		run.crc = appendCRC(run.crc, crc, shift)
+		b.sum = appendCRC(b.sum, crc, shift)
+	}
 	run.batches++
 	return int64(at)
 }
@@ -112,7 +120,12 @@ func (b *Builder) Finish() []byte {
 	if len(b.dst) > SizeMax {
 		panic(fmt.Sprintf("segment: %d bytes", len(b.dst)))
 	}
+	b.sum = crc32.Update(b.sum, castagnoli, b.dst[footer:])
 	out := b.dst
 	b.dst, b.info = nil, Info{} // the caller's now
 	return out
 }
+
+// Checksum returns the CRC-32C of the segment that Finish returned, until the next Begin. It
+// is told by the batches' own, so it is that of the bytes as they came.
+func (b *Builder) Checksum() uint32 { return b.sum }

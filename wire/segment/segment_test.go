@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
@@ -38,7 +39,11 @@ func build(info Info, all []added) (body []byte, positions []int64) {
 	for _, a := range all {
 		positions = append(positions, b.Add(a.shard, a.topic, a.partition, a.data))
 	}
-	return b.Finish(), positions
+	body = b.Finish()
+	if want := crc32.Checksum(body, castagnoli); b.Checksum() != want {
+		panic(fmt.Sprintf("the segment's CRC-32C is %08x, not %08x", want, b.Checksum()))
+	}
+	return body, positions
 }
 
 var (
