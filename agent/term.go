@@ -160,7 +160,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 	cfg := a.cfg.Ingest
 	cfg.Log, cfg.Clock = a.cfg.Log, time.Now
 	if localBucket(a.cfg.Bucket) && cfg.PutsPerSecondMax == ingest.DefaultConfig().PutsPerSecondMax {
-		cfg.PutsPerSecondMax = localPutsPerSecond
+		cfg.PutsPerSecondMax, cfg.PutsFree = localPutsPerSecond, true
 	}
 	var err error
 	t.ingest, err = ingest.New(cfg, ingest.Deps{

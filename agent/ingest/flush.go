@@ -45,7 +45,7 @@ func (in *Ingest) flushes(ctx context.Context) error {
 			if reason != notDue {
 				number++
 				f := in.begin(number, now, reason)
-				p.started(now)
+				p.started(now, f.bytes)
 				slots <- struct{}{}
 				// The committer takes flushes in this order, whenever their uploads end.
 				select {

@@ -64,7 +64,8 @@ type Config struct {
 	Linger           time.Duration // the longest that a batch waits for a flush while a slot is free
 	BufferBytesMax   int64         // of records not yet answered; at the limit producers wait
 	UploadsMax       int           // at once
-	PutsPerSecondMax float64       // of flushes that start before size or linger ask for them
+	PutsPerSecondMax float64       // that are spent to flush before size or linger ask for it; less of them the nearer the load comes to filling segments
+	PutsFree         bool          // PUTs cost nothing: they don't become less as the load rises
 	HoldMax          time.Duration // of a gap before it is fenced (GUARDS 7)
 	WaitMax          time.Duration // of an idempotent batch in this agent (GUARDS 13)
 	Clock            func() time.Time
@@ -82,7 +83,7 @@ func DefaultConfig() Config {
 		Linger:           250 * time.Millisecond,
 		BufferBytesMax:   64 << 20,
 		UploadsMax:       4,
-		PutsPerSecondMax: 20,
+		PutsPerSecondMax: 25,
 		HoldMax:          time.Second,
 		WaitMax:          2 * time.Minute,
 		Clock:            time.Now,
@@ -103,6 +104,8 @@ func (c Config) Validate() error {
 		return errors.New("the buffer must hold at least one segment")
 	case c.PutsPerSecondMax <= 0:
 		return errors.New("the PUT budget must be above 0")
+	case c.Linger < 0:
+		return errors.New("the linger must not be below 0")
 	}
 	return nil
 }

@@ -337,6 +337,51 @@ func TestIngest_PutBudget(t *testing.T) {
 	})
 }
 
+// The budget follows the load: what it allows beside full segments ends where these fill by themselves.
+func TestPace_BudgetFollowsTheLoad(t *testing.T) {
+	cfg := DefaultConfig()
+	for _, row := range []struct {
+		bytesPerSecond int64
+		free           bool
+		least, most    float64 // flushes a second
+	}{
+		{100 << 10, false, cfg.PutsPerSecondMax - 2, cfg.PutsPerSecondMax + 1},
+		{12 << 20, false, 10, 20},
+		{24 << 20, false, 3.8, 6},
+		{32 << 20, false, 3.8, 4.5}, // 136 a GiB are 4.25
+		{128 << 20, false, 15.5, 16.5},
+		{128 << 20, true, 24, 26},
+	} {
+		cfg.PutsFree = row.free
+		now := time.Unix(0, 0)
+		p := newPace(cfg, now)
+		p.uploaded(time.Millisecond)
+		const step, warm, seconds = time.Millisecond, 5, 20
+		var size int64
+		var since time.Time
+		flushes := 0
+		for i := range (warm + seconds) * int(time.Second/step) {
+			if size == 0 {
+				since = now
+			}
+			size += row.bytesPerSecond / int64(time.Second/step)
+			if p.due(now, since, size, 1, 0) != notDue {
+				p.started(now, size)
+				size = 0
+				if i >= warm*int(time.Second/step) {
+					flushes++
+				}
+			} else if wait := p.next(now, since, 0); wait <= 0 || wait > cfg.Linger {
+				t.Fatalf("the next flush after %v", wait)
+			}
+			now = now.Add(step)
+		}
+		if got := float64(flushes) / seconds; got < row.least || got > row.most {
+			t.Errorf("%d bytes a second, free %v: %.1f PUTs a second, want %.1f to %.1f", row.bytesPerSecond, row.free, got, row.least, row.most)
+		}
+	}
+}
+
 func TestIngest_Idle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
