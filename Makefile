@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -83,8 +83,27 @@ cluster: check ## run Postgres and three agents in three zones on this machine, 
 	$(GO) build -o wadi ./cmd/wadi
 	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))
 
-bench: check ## measure Wadi beside its floor (ARGS="-rows W1,W3 -pairs 5"; bench/README.md)
-	$(GO) run ./bench run $(ARGS)
+# Rows whose old data must stay in the fake S3 get memory for it.
+BENCH_HOT  := W1,W1-lz4,W2,W3,W4,W5x0,W5,W5x3,W5-reread,W9,W10,W1-express,W1-standard,W8-zero,W8-express,W8-standard
+BENCH_SLOW := W7-zero,W7-express,W7-standard,W7-hedged,W7-single,W11,W12
+BENCH_COLD := W6,W13
+BENCH_OUT  := .cache/bench
+
+bench: check ## measure Wadi beside its floor, a line a target (ARGS="-foreign 1 -pairs 2"; bench/README.md)
+	@mkdir -p $(BENCH_OUT)
+	$(GO) run ./bench run -rows $(BENCH_HOT) -out $(BENCH_OUT)/hot.json $(ARGS)
+	$(GO) run ./bench run -rows $(BENCH_SLOW) -systems wadi -out $(BENCH_OUT)/slow.json $(ARGS)
+	$(GO) run ./bench run -rows $(BENCH_COLD) -systems wadi -keep 3072 -out $(BENCH_OUT)/cold.json $(ARGS)
+	$(GO) run ./bench targets -page bench/RESULTS.md $(wildcard $(BENCH_OUT)/kafka.json) $(BENCH_OUT)/hot.json $(BENCH_OUT)/slow.json $(BENCH_OUT)/cold.json
+
+bench-quick: check ## the same, coarse, in a few minutes
+	$(GO) run ./bench run -quick -gate 1s -foreign 1 -touch 1 -keep 3072 -rows W1,W3,W4,W5-reread,W10,W7-express,W7-standard,W12,W6 $(ARGS)
+
+bench-kafka: check ## measure Apache Kafka beside Wadi and the floor, one node and three
+	@command -v mvn >/dev/null || { echo "Maven is missing (it fetches Apache Kafka): install it, on Debian and Ubuntu with apt-get install maven." >&2; exit 1; }
+	@test -d .cache/kafka-4.2.0 || mvn -q -B -f bench/differential/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/kafka-4.2.0
+	@mkdir -p $(BENCH_OUT)
+	$(GO) run ./bench run -rows W1,W3 -systems floor,wadi,kafka,kafka3 -out $(BENCH_OUT)/kafka.json $(ARGS)
 
 SEEDS   ?= 100
 SEED0   ?= 0

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 )
 
 // compareCommand prints what became worse: a median beyond the other's range and by more than a share.
@@ -32,17 +30,6 @@ func compareCommand(_ context.Context, arguments []string) error {
 		return fmt.Errorf("%d figures became worse", worse)
 	}
 	return nil
-}
-
-func readSamples(file string) (k kept, err error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return k, err
-	}
-	if err := json.Unmarshal(content, &k); err != nil {
-		return k, fmt.Errorf("%s: %w", file, err)
-	}
-	return k, nil
 }
 
 // compare prints what differs and returns how many figures became worse.

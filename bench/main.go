@@ -24,6 +24,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "measure rows on systems", runCommand},
+		{"targets", "print what is met and what is short, and write the page of results", targetsCommand},
 		{"compare", "say what became worse between two files of samples", compareCommand},
 		{"floor", "be the floor, as a process of its own", floorCommand},
 		{"fakes3", "be the fake S3, as a process of its own", fakeS3Command},

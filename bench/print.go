@@ -64,6 +64,13 @@ func figuresTable() []figure {
 			v, ok := share(float64(s.Puts), gib(s.Bytes))
 			return v, ok && s.Puts > 0 && gib(s.Bytes) > 0.1
 		}},
+		{"$/month of PUTs", 0, 1, func(s workload.Sample) (float64, bool) {
+			v, ok := share(float64(s.Puts)*putDollars*secondsPerMonth, s.Seconds)
+			return v, ok && s.Puts > 0
+		}},
+		{"PUT p50 ms", 2, 1, func(s workload.Sample) (float64, bool) { return s.PutP50, s.PutP50 > 0 }},
+		{"PUT p99 ms", 2, 1, func(s workload.Sample) (float64, bool) { return s.PutP99, s.PutP99 > 0 }},
+		{"commit p50 ms", 2, 1, func(s workload.Sample) (float64, bool) { return s.CommitP50, s.CommitP50 > 0 }},
 		{"GET/s", 2, 1, func(s workload.Sample) (float64, bool) {
 			v, ok := share(float64(s.Gets), s.Seconds)
 			return v, ok && s.Gets > 0
@@ -77,8 +84,14 @@ func figuresTable() []figure {
 			return v, ok && s.Bucket > 0
 		}},
 		{"load %", 1, 1, func(s workload.Sample) (float64, bool) { return share(100*s.Generator, s.Seconds) }},
+		moreFigure(workload.StartMs), moreFigure(workload.RestartMs), moreFigure(workload.PartitionBytes), moreFigure(workload.ConnectionKiB), moreFigure(workload.MetadataMs),
 		{"RSS MiB", 0, 1, func(s workload.Sample) (float64, bool) { return float64(s.RSS) / (1 << 20), s.RSS > 0 }},
 	}
+}
+
+// moreFigure is one that only some rows have.
+func moreFigure(name string) figure {
+	return figure{name, 1, 1, func(s workload.Sample) (float64, bool) { v, has := s.More[name]; return v, has }}
 }
 
 // figures is a sample on one line.

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +20,8 @@ import (
 // options are what run is told.
 type options struct {
 	rows, systems []string
+	quick         bool
+	jars          string
 	pairs         int
 	window        time.Duration
 	foreignMax    float64
@@ -52,8 +51,10 @@ func (l list) String() string {
 func parseRun(arguments []string) (o options, err error) {
 	o.rows, o.systems = []string{"W1", "W3", "W5-reread"}, []string{"floor", "wadi"}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.Var(list{&o.rows}, "rows", "the workloads, with commas")
-	flags.Var(list{&o.systems}, "systems", "floor, wadi, with commas, in the order in which each pair begins")
+	flags.Var(list{&o.rows}, "rows", "the workloads, with commas; all: those of the targets")
+	flags.Var(list{&o.systems}, "systems", "floor, wadi, kafka, kafka3, with commas, in the order in which each pair begins")
+	flags.BoolVar(&o.quick, "quick", false, "one pair, short windows: coarse")
+	flags.StringVar(&o.jars, "jars", ".cache/kafka-4.2.0", "Apache Kafka's jars, for the systems kafka and kafka3")
 	flags.IntVar(&o.pairs, "pairs", 5, "how often each system is measured twice")
 	flags.DurationVar(&o.window, "window", 0, "of a run; 0: as the row says")
 	flags.Float64Var(&o.foreignMax, "foreign", 0.10, "a run is thrown away when others had more than this share of the machine; on a shared machine say more, and print it with the figures")
@@ -78,6 +79,18 @@ func parseRun(arguments []string) (o options, err error) {
 		}
 		o.pids = append(o.pids, pid)
 	}
+	if len(o.rows) == 1 && o.rows[0] == "all" {
+		o.rows = nil
+		for _, r := range workload.Rows() {
+			o.rows = append(o.rows, r.Name)
+		}
+	}
+	if o.quick {
+		o.pairs, o.triesMax = 1, 1
+		if o.window == 0 {
+			o.window = quickWindow
+		}
+	}
 	if o.pairs < 1 {
 		return o, errors.New("-pairs: at least one")
 	}
@@ -87,6 +100,9 @@ func parseRun(arguments []string) (o options, err error) {
 	return o, nil
 }
 
+// quickWindow is that of a coarse run.
+const quickWindow = 2 * time.Second
+
 func runCommand(ctx context.Context, arguments []string) error {
 	o, err := parseRun(arguments)
 	if err != nil {
@@ -94,13 +110,18 @@ func runCommand(ctx context.Context, arguments []string) error {
 	}
 	samples, err := measureAll(ctx, o)
 	if err != nil {
+		// What was measured before is told all the same.
+		if o.out != "" && len(samples) > 0 {
+			err = errors.Join(err, writeSamples(o.out, samples, arguments))
+		}
 		return err
 	}
 	printSamples(os.Stdout, samples, o.foreignMax)
+	printTargets(os.Stdout, samples)
 	if o.out == "" {
 		return nil
 	}
-	return writeSamples(o.out, samples)
+	return writeSamples(o.out, samples, arguments)
 }
 
 // measureAll measures all rows on all systems.
@@ -120,62 +141,99 @@ func measureAll(ctx context.Context, o options) (samples []workload.Sample, err 
 	if o.wadi, err = filepath.Abs(o.wadi); err != nil {
 		return nil, err
 	}
-	var systems []*workload.System
-	defer func() {
-		for _, s := range systems {
-			s.Close()
-		}
-	}()
+	m := &meter{options: o, start: func(name string) (*workload.System, error) {
+		return workload.Start(ctx, name, workload.Options{Wadi: o.wadi, Folder: folder, Jars: o.jars, KeepBytes: o.keep, Arguments: o.arguments})
+	}}
+	defer m.close()
 	for _, name := range o.systems {
-		s, err := workload.Start(ctx, name, workload.Options{Wadi: o.wadi, Folder: folder, KeepBytes: o.keep, Arguments: o.arguments})
-		if err != nil {
-			return nil, fmt.Errorf("start %s: %w", name, err)
+		if err := m.add(name); err != nil {
+			return nil, err
 		}
-		systems = append(systems, s)
 	}
 	if o.target != "" {
-		systems = append(systems, workload.Running(o.target, o.pids))
+		m.systems = append(m.systems, workload.Running(o.target, o.pids))
 	}
-	m := &meter{options: o}
 	for _, name := range o.rows {
 		row, err := workload.RowOf(name)
 		if err != nil {
-			return nil, err
+			return m.samples, err
+		}
+		if o.quick {
+			row.Warm = time.Second
 		}
 		if o.window > 0 {
 			row.Window = o.window
 		}
-		of, err := m.row(ctx, row, systems)
-		samples = append(samples, of...)
-		if err != nil {
-			return samples, err
+		if err := m.row(ctx, row); err != nil {
+			return m.samples, err
 		}
 	}
-	return samples, nil
+	return m.samples, nil
 }
 
 // meter runs rows in pairs.
 type meter struct {
 	options
-	runner workload.Runner
+	start   func(name string) (*workload.System, error)
+	systems []*workload.System
+	runner  workload.Runner
+	samples []workload.Sample
 }
 
-func (m *meter) row(ctx context.Context, row workload.Row, systems []*workload.System) (samples []workload.Sample, err error) {
-	var on []*workload.System
-	for _, s := range systems {
-		if !s.Floor || row.Readers == 0 || row.Reread {
+func (m *meter) add(name string) error {
+	s, err := m.start(name)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	m.systems = append(m.systems, s)
+	return nil
+}
+
+func (m *meter) close() {
+	for _, s := range m.systems {
+		s.Close()
+	}
+}
+
+// on are the systems that a row runs on. The floor has no tail; without a bucket there are no latencies.
+func (m *meter) on(row workload.Row) (on []*workload.System) {
+	for _, s := range m.systems {
+		switch {
+		case s.Floor && (row.Readers > 0 && !row.Reread || row.Kind != workload.Load):
+		case s.Bucket == nil && (row.Profile != "zero" || row.Kind != workload.Load):
+		case s.Hedged != row.Hedged:
+		default:
 			on = append(on, s)
 		}
 	}
+	return on
+}
+
+// row measures a row on the systems in pairs.
+func (m *meter) row(ctx context.Context, row workload.Row) error {
+	if row.Hedged && len(m.on(row)) == 0 && slices.Contains(m.options.systems, "wadi") {
+		if err := m.add("wadi-hedged"); err != nil {
+			return err
+		}
+	}
+	on := m.on(row)
 	fmt.Fprintf(os.Stderr, "%s: %s\n", row.Name, row.Title)
 	for i, which := range measure.Order(len(on), m.pairs) {
-		s, err := m.one(ctx, row, on[which], i < len(on))
-		if err != nil {
-			return samples, fmt.Errorf("%s on %s: %w", row.Name, on[which].Name, err)
+		s, of := on[which], row
+		if row.HalfOf != "" {
+			full, measured := results{groups(m.samples)}.median(row.HalfOf, s.Name, mibPerSecond)
+			if !measured {
+				return fmt.Errorf("%s needs %s before it", row.Name, row.HalfOf)
+			}
+			of.Rate = full * (1 << 20) / 2 / float64(row.Shape.RequestBytes())
 		}
-		samples = append(samples, s)
+		sample, err := m.one(ctx, of, s, i < len(on))
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", row.Name, s.Name, err)
+		}
+		m.samples = append(m.samples, sample)
 	}
-	return samples, nil
+	return nil
 }
 
 // one runs a row once more on a system, again if others disturbed it.
@@ -211,72 +269,4 @@ func (m *meter) one(ctx context.Context, row workload.Row, s *workload.System, f
 	}
 	fmt.Fprintln(os.Stderr, " taken although disturbed")
 	return sample, nil
-}
-
-// profileBytesMax bounds a profile.
-const profileBytesMax = 64 << 20
-
-// saveProfile keeps a CPU profile of an agent.
-func saveProfile(ctx context.Context, address, file string, window time.Duration) error {
-	seconds := max(1, int(window.Seconds()))
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", address, seconds), nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, profileBytesMax))
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return errors.New(answer.Status)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(file, body, 0o644)
-}
-
-// kept is a file of samples.
-type kept struct {
-	Commit, Machine string
-	When            time.Time
-	Samples         []workload.Sample
-}
-
-func writeSamples(file string, samples []workload.Sample) error {
-	k := kept{Commit: commit(), Machine: machine(), When: time.Now().UTC(), Samples: samples}
-	content, err := json.MarshalIndent(k, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, content, 0o644)
-}
-
-// commit is the checked out commit, with a mark if files differ from it.
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// machine says what it was measured on.
-func machine() string {
-	model := "unknown processor"
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%d × %s, Linux %s, %s", runtime.NumCPU(), model, strings.TrimSpace(string(kernel)), runtime.Version())
 }

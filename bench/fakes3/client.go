@@ -69,5 +69,6 @@ func (c Counters) Since(before Counters) Counters {
 		Deletes: c.Deletes - before.Deletes, Lists: c.Lists - before.Lists,
 		BytesIn: c.BytesIn - before.BytesIn, BytesOut: c.BytesOut - before.BytesOut,
 		Taken: c.Taken - before.Taken, Refused: c.Refused - before.Refused, DroppedReads: c.DroppedReads - before.DroppedReads,
+		PutP50: c.PutP50, PutP99: c.PutP99,
 	}
 }

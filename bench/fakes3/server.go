@@ -12,8 +12,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wadi-io/wadi/bench/load"
 )
 
 // Config is what a server is told at its start.
@@ -33,16 +36,21 @@ func DefaultConfig() Config {
 type Counters struct {
 	Puts, Gets, Heads, Deletes, Lists int64
 	BytesIn, BytesOut                 int64
-	Taken                             int64 // PUTs of a key that was taken
-	Refused                           int64 // with 503
-	DroppedReads                      int64 // GETs of bodies that were dropped
+	Taken                             int64         // PUTs of a key that was taken
+	Refused                           int64         // with 503
+	DroppedReads                      int64         // GETs of bodies that were dropped
+	PutP50, PutP99                    time.Duration // since the weather was set, from the request's head to its answer
 }
 
 // Server is the server. Its buckets are made by being named.
 type Server struct {
 	store   *store
 	weather *weather
-	count   struct {
+	puts    struct {
+		sync.Mutex
+		load.Histogram
+	}
+	count struct {
 		puts, gets, heads, deletes, lists, in, out, taken, refused, dropped atomic.Int64
 	}
 }
@@ -69,9 +77,12 @@ func (s *Server) Serve(l net.Listener) error {
 // Counters tells what was asked so far.
 func (s *Server) Counters() Counters {
 	c := &s.count
+	s.puts.Lock()
+	defer s.puts.Unlock()
 	return Counters{
 		Puts: c.puts.Load(), Gets: c.gets.Load(), Heads: c.heads.Load(), Deletes: c.deletes.Load(), Lists: c.lists.Load(),
 		BytesIn: c.in.Load(), BytesOut: c.out.Load(), Taken: c.taken.Load(), Refused: c.refused.Load(), DroppedReads: c.dropped.Load(),
+		PutP50: s.puts.Quantile(0.50), PutP99: s.puts.Quantile(0.99),
 	}
 }
 
@@ -116,6 +127,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wait()
 	case r.Method == http.MethodPut:
 		s.put(w, r, key, wait)
+		s.puts.Lock()
+		s.puts.Add(time.Since(began))
+		s.puts.Unlock()
 	case r.Method == http.MethodGet:
 		s.get(w, r, key, wait)
 	case r.Method == http.MethodHead:
@@ -151,6 +165,9 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.weather.set(p, share)
+		s.puts.Lock()
+		s.puts.Histogram = load.Histogram{}
+		s.puts.Unlock()
 	default:
 		http.NotFound(w, r)
 	}

@@ -26,7 +26,12 @@ type Sample struct {
 	P50, P99                            float64 // ms, of produce requests, from when they were due
 	EndP50, EndP99                      float64 // ms, from when a batch was due until a tail reader had it
 	Puts, Gets, PutBytes                int64
-	RSS                                 int64 // bytes, at the window's end
+	PutP50, PutP99                      float64            // ms, as the bucket saw them, since the run's begin
+	CommitP50                           float64            // ms, from the end of an upload to the answer, as the agent tells
+	Appends, Batches, Flushes           float64            // as the agent tells
+	LogBytes                            int64              // of Postgres's log (WAL)
+	RSS                                 int64              // bytes, at the window's end
+	More                                map[string]float64 // what only some rows say, by name
 }
 
 // GiB is how many a number of bytes are.
@@ -38,6 +43,8 @@ type topics struct{ last atomic.Int64 }
 // Runner runs rows.
 type Runner struct{ topics topics }
 
+func (u *Runner) topic() string { return fmt.Sprintf("bench-%d", u.topics.last.Add(1)) }
+
 // look is what is read at the window's begin and end.
 type look struct {
 	at                               time.Time
@@ -46,6 +53,8 @@ type look struct {
 	written                          *load.Acknowledged
 	read                             *load.Received
 	asked                            fakes3.Counters
+	told                             scrape
+	logBytes                         int64
 }
 
 // running is a row under way.
@@ -53,6 +62,7 @@ type running struct {
 	system    *System
 	producers *load.Producers
 	readers   *load.Readers
+	catchup   *load.Readers // beside the row's own
 }
 
 func (r *running) look(ctx context.Context) (l look, err error) {
@@ -74,7 +84,17 @@ func (r *running) look(ctx context.Context) (l look, err error) {
 	}
 	l.at = time.Now()
 	if r.system.Bucket != nil {
-		l.asked, err = r.system.Bucket.Counters(ctx)
+		if l.asked, err = r.system.Bucket.Counters(ctx); err != nil {
+			return l, err
+		}
+	}
+	if r.system.HTTP != "" {
+		if l.told, err = scrapeOf(ctx, r.system.HTTP); err != nil {
+			return l, err
+		}
+	}
+	if r.system.database != nil {
+		l.logBytes, err = r.system.database.LogBytes(ctx)
 	}
 	return l, err
 }
@@ -110,27 +130,46 @@ func (r *running) stop() error {
 		errs = append(errs, r.readers.Stop())
 		r.readers = nil
 	}
+	if r.catchup != nil {
+		errs = append(errs, r.catchup.Stop())
+		r.catchup = nil
+	}
 	return errors.Join(errs...)
 }
 
 // Run runs a row once. during is called when the window begins, and waited for; it may be nil.
 func (u *Runner) Run(ctx context.Context, s *System, row Row, during func(ctx context.Context)) (sample Sample, err error) {
-	if s.Bucket != nil {
-		if err := s.Bucket.SetWeather(ctx, row.Profile, 0); err != nil {
-			return sample, err
-		}
+	switch row.Kind {
+	case Scale:
+		return u.scale(ctx, s, row)
+	case Restart:
+		return u.restart(ctx, s, row)
 	}
 	shape := row.Shape
-	shape.Topic = fmt.Sprintf("bench-%d", u.topics.last.Add(1))
+	shape.Topic = u.topic()
 	if !s.Floor {
-		if err := load.CreateTopic(ctx, s.Address, shape.Topic, shape.Partitions, s.Replicas, nil); err != nil {
+		if err := load.CreateTopic(ctx, s.Address, shape.Topic, shape.Partitions, s.Replicas); err != nil {
 			return sample, err
 		}
 		defer func() { err = errors.Join(err, load.DeleteTopic(context.WithoutCancel(ctx), s.Address, shape.Topic)) }()
 	}
 	r := &running{system: s}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	if err := r.start(ctx, row, shape); err != nil {
+	if row.Kind == Cold || row.Catchup {
+		old := u.topic()
+		defer func() { err = errors.Join(err, load.DeleteTopic(context.WithoutCancel(ctx), s.Address, old)) }()
+		if r.catchup, err = r.startCold(ctx, old); err != nil {
+			return sample, err
+		}
+	}
+	if s.Bucket != nil {
+		if err := s.Bucket.SetWeather(ctx, row.Profile, 0); err != nil {
+			return sample, err
+		}
+	}
+	if row.Kind == Cold {
+		r.readers, r.catchup = r.catchup, nil
+	} else if err := r.start(ctx, row, shape); err != nil {
 		return sample, err
 	}
 	if err := r.wait(ctx, row.Warm); err != nil {
@@ -182,7 +221,7 @@ func (r *running) start(ctx context.Context, row Row, shape load.Shape) (err err
 		if r.system.Floor {
 			fetch.Until = slices.Repeat([]int64{1024}, shape.Partitions) // as many records as floor.DefaultConfig has
 		} else {
-			if err := r.fill(ctx, produce); err != nil {
+			if err := r.fill(ctx, produce, rereadRecords); err != nil {
 				return err
 			}
 			fetch.Until = slices.Repeat([]int64{rereadRecords}, shape.Partitions)
@@ -202,14 +241,14 @@ func (r *running) start(ctx context.Context, row Row, shape load.Shape) (err err
 	return err
 }
 
-// fill writes what is read afterwards.
-func (r *running) fill(ctx context.Context, produce load.Produce) error {
+// fill writes what is read afterwards: so many records to each partition, or some more.
+func (r *running) fill(ctx context.Context, produce load.Produce, records int64) error {
 	p, err := load.StartProduce(ctx, produce)
 	if err != nil {
 		return err
 	}
 	r.producers = p
-	for p.Look().Records < 2*rereadRecords*int64(produce.Shape.Partitions) {
+	for p.Look().Records < (records+records/4)*int64(produce.Shape.Partitions) {
 		if err := r.wait(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
@@ -218,12 +257,39 @@ func (r *running) fill(ctx context.Context, produce load.Produce) error {
 	return p.Stop()
 }
 
+// coldRecords is how much a reader that catches up goes over, of each partition: 1.25 GiB in
+// all, five times an agent's cache.
+const coldRecords = 80 << 10
+
+// startCold writes old data and starts a reader that goes over it again and again: when it begins anew, the
+// cache holds what is newest.
+func (r *running) startCold(ctx context.Context, topic string) (*load.Readers, error) {
+	if r.system.Bucket != nil {
+		if err := r.system.Bucket.SetWeather(ctx, "zero", 0); err != nil {
+			return nil, err
+		}
+	}
+	shape := large()
+	shape.Topic = topic
+	if err := load.CreateTopic(ctx, r.system.Address, topic, shape.Partitions, r.system.Replicas); err != nil {
+		return nil, err
+	}
+	if err := r.fill(ctx, load.Produce{Address: r.system.Address, Shape: shape, Connections: 4, Depth: 4}, coldRecords); err != nil {
+		return nil, err
+	}
+	return load.StartFetch(ctx, load.Fetch{
+		Address: r.system.Address, Topic: topic, Partitions: shape.Partitions, Readers: 1,
+		RequestBytesMax: 32 << 20, PartitionBytesMax: 2 << 20, Until: slices.Repeat([]int64{coldRecords}, shape.Partitions),
+	})
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // between is the sample of a window.
 func between(before, after look) Sample {
 	written, read := after.written.Since(before.written), after.read.Since(before.read)
 	asked := after.asked.Since(before.asked)
+	told := after.told.since(before.told)
 	took := after.at.Sub(before.at)
 	broker, postgres, bucket, myself := after.broker-before.broker, after.postgres-before.postgres, after.bucket-before.bucket, after.myself-before.myself
 	return Sample{
@@ -234,5 +300,9 @@ func between(before, after look) Sample {
 		P50: milliseconds(written.Times.Quantile(0.5)), P99: milliseconds(written.Times.Quantile(0.99)),
 		EndP50: milliseconds(read.Times.Quantile(0.5)), EndP99: milliseconds(read.Times.Quantile(0.99)),
 		Puts: asked.Puts, Gets: asked.Gets, PutBytes: asked.BytesIn,
+		PutP50: milliseconds(asked.PutP50), PutP99: milliseconds(asked.PutP99),
+		CommitP50: 1000 * told.quantile("wadi_produce_seconds", `stage="commit"`, 0.5),
+		Appends:   told["wadi_appends_total"], Batches: told["wadi_batches_total"], Flushes: told.sum("wadi_flushes_total"),
+		LogBytes: after.logBytes - before.logBytes,
 	}
 }

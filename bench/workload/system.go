@@ -16,6 +16,7 @@ import (
 	"github.com/wadi-io/wadi/bench/cluster"
 	"github.com/wadi-io/wadi/bench/fakes3"
 	"github.com/wadi-io/wadi/bench/measure"
+	"github.com/wadi-io/wadi/metastore/postgres/postgrestest"
 )
 
 // System is a broker that a row runs on, or the floor.
@@ -25,11 +26,14 @@ type System struct {
 	PIDs     []int  // the broker's processes
 	HTTP     string // the agent's metrics and profiles; "": none
 	Replicas int    // of a topic; −1: the broker's own
+	Hedged   bool   // slow PUTs are sent again
 	Floor    bool   // there are no topics to be made
 
-	Postgres int            // pid of its first process; 0: none
+	Postgres int // pid of its first process; 0: none
+	database *postgrestest.Server
 	Bucket   *fakes3.Client // nil: none
 	bucket   int            // the fake S3's pid
+	agent    *cluster.Agent // nil: not Wadi's
 	undo     []func()
 }
 
@@ -83,6 +87,12 @@ func startChild(arguments ...string) (*child, error) {
 // Listening begins the line by which a child tells its address.
 const Listening = "listening "
 
+// hedged is a Wadi agent that sends the bucket again what it hasn't taken after a time.
+const hedged = "wadi-hedged"
+
+// hedgeAfter is above what a PUT mostly takes of the profile standard.
+const hedgeAfter = 180 * time.Millisecond
+
 // Options are of the systems that Start starts.
 type Options struct {
 	Wadi      string   // the wadi binary
@@ -101,8 +111,20 @@ func Start(ctx context.Context, name string, o Options) (*System, error) {
 		return startFloor(o)
 	case "wadi":
 		return startWadi(ctx, o)
+	case hedged:
+		o.Arguments = append([]string{"--bucket-hedge-put", hedgeAfter.String()}, o.Arguments...)
+		s, err := startWadi(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		s.Name, s.Hedged = hedged, true
+		return s, nil
+	case "kafka":
+		return startKafka(ctx, name, 1, o)
+	case "kafka3":
+		return startKafka(ctx, name, 3, o)
 	}
-	return nil, fmt.Errorf("%q is none of the systems floor, wadi", name)
+	return nil, fmt.Errorf("%q is none of the systems floor, wadi, %s, kafka, kafka3", name, hedged)
 }
 
 // Running is a broker that somebody else runs.
@@ -142,7 +164,7 @@ func startWadi(ctx context.Context, o Options) (*System, error) {
 	if err := s.startBucket(o); err != nil {
 		return nil, err
 	}
-	folder := filepath.Join(o.Folder, "wadi")
+	folder := filepath.Join(o.Folder, fmt.Sprintf("wadi-%d", len(o.Arguments)))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		s.Close()
 		return nil, err
@@ -161,13 +183,14 @@ func startWadi(ctx context.Context, o Options) (*System, error) {
 		err = a.AwaitReady(ctx)
 	}
 	if err == nil {
-		s.Postgres, err = c.Postgres.Primary().PID()
+		s.database = c.Postgres.Primary()
+		s.Postgres, err = s.database.PID()
 	}
 	if err != nil {
 		s.Close()
 		return nil, err
 	}
-	s.Address, s.PIDs, s.HTTP = a.Kafka, []int{a.PID()}, a.HTTP
+	s.agent, s.Address, s.PIDs, s.HTTP = a, a.Kafka, []int{a.PID()}, a.HTTP
 	return s, nil
 }
 

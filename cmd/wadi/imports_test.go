@@ -48,7 +48,7 @@ func homeTable() []home {
 		{"modernc.org/sqlite", []string{"metastore/sqlite"}, nil},
 		{"github.com/fergusstrange/embedded-postgres", []string{"metastore/postgres"}, []string{"metastore", "agent", "cmd"}},
 		{"github.com/apache/arrow/go/v17/parquet", []string{"compaction"}, nil},
-		{"github.com/twmb/franz-go/pkg/kmsg", []string{"wire", "agent/broker", "bench/differential", "bench/simulation"}, []string{"agent", "cmd"}},
+		{"github.com/twmb/franz-go/pkg/kmsg", []string{"wire", "agent/broker", "bench/differential", "bench/load", "bench/simulation"}, []string{"agent", "cmd"}},
 		{"github.com/twmb/franz-go/pkg/kbin", []string{"wire"}, nil},
 		{"github.com/twmb/franz-go/pkg/kerr", []string{"wire", "agent/broker", "cmd", "bench/simulation"}, []string{"agent"}},
 		{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd", "bench"}, []string{"wire", "agent"}},

@@ -56,6 +56,17 @@ func (s *Server) PID() (int, error) {
 	return pid, nil
 }
 
+// LogBytes is how much the server has written to its log (WAL) so far, in bytes.
+func (s *Server) LogBytes(ctx context.Context) (written int64, err error) {
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8").Scan(&written)
+	return written, err
+}
+
 // Crash ends the server as a power cut would: nothing is said to anyone, nothing
 // is written any more. Recover starts it again.
 func (s *Server) Crash() error {

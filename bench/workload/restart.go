@@ -1,0 +1,120 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wadi-io/wadi/bench/load"
+	"github.com/wadi-io/wadi/bench/measure"
+)
+
+// The names of figures that only some rows have.
+const (
+	StartMs        = "start ms beyond PUT + commit"
+	RestartMs      = "kill -9 to first record, ms"
+	PartitionBytes = "bytes a partition"
+	ConnectionKiB  = "KiB a connection"
+	MetadataMs     = "metadata of all, ms"
+)
+
+// stopMax bounds an agent's orderly end.
+const stopMax = 20 * time.Second
+
+var errNotWadi = errors.New("this row is of an agent that the bench started")
+
+// restart measures how soon an agent takes a record: after an orderly end, with
+// few partitions, and after kill -9 with 10,000.
+func (u *Runner) restart(ctx context.Context, s *System, row Row) (sample Sample, err error) {
+	if s.agent == nil {
+		return sample, errNotWadi
+	}
+	if err := s.Bucket.SetWeather(ctx, row.Profile, 0); err != nil {
+		return sample, err
+	}
+	sample = Sample{System: s.Name, Row: row.Name, More: map[string]float64{}}
+	shape := row.Shape
+	shape.Topic = u.topic()
+	if err := load.CreateTopic(ctx, s.Address, shape.Topic, 16, s.Replicas); err != nil {
+		return sample, err
+	}
+	shape.Partitions = 16
+	usual, err := s.firstRecord(ctx, shape)
+	if err != nil {
+		return sample, err
+	}
+	s.agent.Stop(stopMax)
+	took, err := s.startAndProduce(ctx, shape)
+	if err != nil {
+		return sample, err
+	}
+	sample.More[StartMs] = milliseconds(took - usual)
+	topics := []string{shape.Topic}
+	defer func() {
+		for _, topic := range topics {
+			err = errors.Join(err, load.DeleteTopic(context.WithoutCancel(ctx), s.Address, topic))
+		}
+	}()
+	const partitionsMany = 10_000
+	for range partitionsMany / row.Shape.Partitions {
+		topics = append(topics, u.topic())
+		if err := load.CreateTopic(ctx, s.Address, topics[len(topics)-1], row.Shape.Partitions, s.Replicas); err != nil {
+			return sample, err
+		}
+	}
+	s.agent.Kill()
+	if took, err = s.startAndProduce(ctx, shape); err != nil {
+		return sample, err
+	}
+	sample.More[RestartMs] = milliseconds(took)
+	if sample.RSS, err = measure.RSS(s.PIDs[0]); err != nil {
+		return sample, err
+	}
+	sample.Seconds = took.Seconds()
+	return sample, nil
+}
+
+// startAndProduce starts the agent and returns how long it took until a record was acknowledged.
+func (s *System) startAndProduce(ctx context.Context, shape load.Shape) (time.Duration, error) {
+	began := time.Now()
+	if err := s.agent.Start(); err != nil {
+		return 0, err
+	}
+	s.PIDs = []int{s.agent.PID()}
+	ctx, cancel := context.WithTimeout(ctx, startMax)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := s.firstRecord(ctx, shape)
+		if err == nil {
+			return time.Since(began), nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("no record is taken: %w\n%s", err, s.agent.LogTail())
+		}
+	}
+}
+
+// firstRecord connects, sends one request, and returns how long its answer took.
+func (s *System) firstRecord(ctx context.Context, shape load.Shape) (time.Duration, error) {
+	p, err := load.StartProduce(ctx, load.Produce{Address: s.Address, Shape: shape, Connections: 1, Depth: 1})
+	if err != nil {
+		return 0, err
+	}
+	tick := time.NewTicker(time.Millisecond / 2)
+	defer tick.Stop()
+	for {
+		if got := p.Look(); got.Requests > 0 {
+			return got.Times.Quantile(0), p.Stop()
+		}
+		select {
+		case <-p.Failed():
+			return 0, p.Stop()
+		case <-tick.C:
+		}
+	}
+}
