@@ -73,7 +73,7 @@ FAULTS   ?= mix
 BUCKET   ?= moto
 WINDOW   ?= 30s
 
-chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATION=300s SEED=0 AGENTS=3 READ=assign|subscribe FAULTS=mix)
+chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATION=300s SEED=0 AGENTS=3 READ=assign|subscribe|both FAULTS=mix|rolling)
 	$(GO) build -o .cache/wadi ./cmd/wadi
 	$(GO) build -o .cache/chaos ./bench/chaos
 	cd $(CLIENTS) && $(GO) build -o $(CURDIR)/.cache/workload ./workload

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os/exec"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wadi-io/wadi/agent/bucket"
-	"github.com/wadi-io/wadi/compaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/metastore/postgres"
@@ -43,13 +44,13 @@ func (r *run) audit(ctx context.Context) {
 	if err := a.readSegments(ctx); err != nil {
 		a.found("the audit can't read the segments: %v", err)
 	}
-	bill, err := a.bill(ctx)
+	bill, err := r.verify(ctx)
 	if err != nil {
-		a.found("the audit can't compare bucket and metastore: %v", err)
+		a.found("bucket and metastore don't agree: %v", err)
 		return
 	}
-	r.note("audit: %d partitions, %d extents and %d merged ones in %d segments; objects: %d live, %d retired, %d garbage, %d of terms whose lease may run; %d snapshots placed",
-		a.partitions, a.named, a.merged, len(a.segments)+len(a.merges), bill.Live.Objects, bill.Retired.Objects, bill.Garbage.Objects, bill.InFlight.Objects, a.snapshots)
+	r.note("audit: %d partitions, %d extents and %d merged ones in %d segments; %d snapshots placed; objects: %s",
+		a.partitions, a.named, a.merged, len(a.segments)+len(a.merges), a.snapshots, bill)
 }
 
 // piece is an extent as an entry names it.
@@ -243,35 +244,23 @@ func (p piece) holds(s *segment.Segment) error {
 	return fmt.Errorf("no run of the partition holds bytes %d to %d", p.Position, p.Position+p.Length)
 }
 
-// bill looks at every object: named, or garbage of a kind that is known.
-func (a *auditor) bill(ctx context.Context) (*compaction.Bill, error) {
-	bill, err := compaction.Verify(ctx, compaction.Deps{
-		Bucket: listed{a.bucket}, Store: a.store, Refresh: a.follower.Refresh, Now: time.Now,
-		Replica: func(i int) *metastore.Replica { return a.follower.Replica(metastore.ShardJournal(i)) },
-	})
+// verify lets wadi verify look at every object: named, or garbage of a kind that is
+// known. It returns what it says, on one line.
+func (r *run) verify(ctx context.Context) (string, error) {
+	command := exec.CommandContext(ctx, r.program, "verify", "--bucket", r.cluster.Bucket, "--metastore", r.cluster.Metastore)
+	command.Dir = r.folder
+	said, err := command.CombinedOutput()
 	if err != nil {
-		return nil, err
+		return "", fmt.Errorf("wadi verify: %w: %.2000s", err, said)
 	}
-	for _, key := range bill.Missing {
-		a.found("%s is named, and not in the bucket", key)
+	var bill []string
+	for line := range strings.Lines(string(said)) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] != "WHAT" {
+			bill = append(bill, strings.Join(words, " "))
+			if words[0] == "other" && words[1] != "1" { // cluster.json
+				r.found("the bucket holds objects which nothing explains: %s", line)
+			}
+		}
 	}
-	for _, wrong := range bill.Wrong {
-		a.found("rows and journals don't agree: %s", wrong)
-	}
-	if n := bill.Other.Objects; n != 1 { // cluster.json
-		a.found("the bucket holds %d objects which nothing explains", n-1)
-	}
-	return bill, nil
-}
-
-// listed is a bucket as compaction lists it.
-type listed struct{ bucket.Bucket }
-
-func (b listed) List(ctx context.Context, prefix, after string) ([]compaction.Object, error) {
-	page, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
-	objects := make([]compaction.Object, len(page))
-	for i, o := range page {
-		objects[i] = compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified}
-	}
-	return objects, err
+	return strings.Join(bill, ", "), nil
 }

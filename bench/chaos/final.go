@@ -182,6 +182,9 @@ func (r *run) behind(ctx context.Context, ends map[string]map[int32]int64) (stri
 	}
 	defer c.Close()
 	for _, w := range r.workloads {
+		if !w.grouped {
+			continue
+		}
 		committed, err := kadm.NewClient(c).FetchOffsets(ctx, w.name)
 		if err != nil {
 			return "", err

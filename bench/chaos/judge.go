@@ -86,6 +86,8 @@ func (r *run) tell(n *nemesis) {
 		total.Acknowledged += s.Acknowledged
 		total.Unknown += s.Unknown
 		total.Read += s.Read
+		total.Commits += s.Commits
+		total.Rebalances += s.Rebalances
 		for name, count := range s.Troubles {
 			troubles[w.name[2:]+" "+name] += count
 		}
@@ -96,15 +98,17 @@ func (r *run) tell(n *nemesis) {
 		faults += n.counts[k]
 		kinds = append(kinds, fmt.Sprintf("%s %d", k, n.counts[k]))
 	}
-	fmt.Printf("operations: %d sent, %d acknowledged, %d of unknown outcome, %d records read\n", total.Invoked, total.Acknowledged, total.Unknown, total.Read)
+	fmt.Printf("operations: %d sent, %d acknowledged, %d of unknown outcome, %d records read, %d commits of groups, %d rebalances\n",
+		total.Invoked, total.Acknowledged, total.Unknown, total.Read, total.Commits, total.Rebalances)
 	fmt.Printf("faults: %d: %s\n", faults, strings.Join(kinds, ", "))
-	var refused, lost, late int64
+	var refused, lost, late, there int64
 	for _, a := range r.cluster.Agents {
 		if a.Requests != nil {
 			refused, lost, late = refused+a.Requests.Refused.Load(), lost+a.Requests.AnswersLost.Load(), late+a.Requests.Delayed.Load()
+			there += a.Requests.There.Load()
 		}
 	}
-	fmt.Printf("requests to the bucket: %d refused, %d done with their answers lost, %d late\n", refused, lost, late)
+	fmt.Printf("requests to the bucket: %d refused, %d done with their answers lost, %d told that the object is there (412), %d late\n", refused, lost, there, late)
 	for _, name := range slices.Sorted(maps.Keys(n.mu.ended)) {
 		fmt.Printf("%s ended by itself %d times\n", name, n.mu.ended[name])
 	}

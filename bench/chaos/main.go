@@ -43,8 +43,8 @@ func main() {
 	flag.DurationVar(&s.window, "window", 30*time.Second, "how long a mix of faults lasts")
 	flag.Uint64Var(&s.seed, "seed", 0, "repeat the choices of a run; 0: draw a seed")
 	flag.IntVar(&s.agents, "agents", 3, "how many")
-	flag.StringVar(&s.read, "read", "assign", "assign, or subscribe: as members of groups")
-	flag.StringVar(&s.faults, "faults", "mix", "mix, or a list of kinds and of agents, clients, peers, postgres, bucket, none")
+	flag.StringVar(&s.read, "read", "assign", "assign, subscribe: as members of groups, or both")
+	flag.StringVar(&s.faults, "faults", "mix", "mix, rolling, or a list of kinds and of agents, clients, peers, postgres, bucket, none")
 	flag.StringVar(&s.bucket, "bucket", cluster.Moto, "moto, minio or folder")
 	flag.IntVar(&s.rate, "rate", 25, "sends a second of each of the eight producers")
 	flag.StringVar(&s.arguments, "agent-arguments", "", "more of each agent, separated by spaces")
@@ -59,12 +59,12 @@ func main() {
 }
 
 func (s settings) run(ctx context.Context) error {
-	from, err := parseFaults(s.faults)
+	faults, err := s.schedule() // drawn once there is a seed
 	if err != nil {
 		return err
 	}
-	if s.read != "assign" && s.read != "subscribe" {
-		return fmt.Errorf("read by %q: neither assign nor subscribe", s.read)
+	if s.read != "assign" && s.read != "subscribe" && s.read != readBoth {
+		return fmt.Errorf("read by %q: none of assign, subscribe and %s", s.read, readBoth)
 	}
 	if s.program == "" || s.workload == "" {
 		return errors.New("name the binaries by -wadi and -workload, or use make chaos")
@@ -95,7 +95,7 @@ func (s settings) run(ctx context.Context) error {
 	fmt.Printf("seed %d: %d agents, %v of %s in windows of %v, read by %s, bucket on %s; %s\n",
 		s.seed, s.agents, s.duration, s.faults, s.window, s.read, s.bucket, s.folder)
 	r := &run{settings: s}
-	if err := r.all(ctx, schedule(s.seed, s.duration, s.window, s.agents, from)); err != nil {
+	if err := r.all(ctx, faults()); err != nil {
 		return err
 	}
 	if found := r.findings(); len(found) > 0 {
@@ -106,6 +106,18 @@ func (s settings) run(ctx context.Context) error {
 		return os.RemoveAll(s.folder)
 	}
 	return nil
+}
+
+// schedule reads which faults are wanted, and returns what draws them.
+func (s *settings) schedule() (func() []fault, error) {
+	if s.faults == rolling {
+		return func() []fault { return rollingSchedule(s.seed, s.duration, s.agents) }, nil
+	}
+	from, err := parseFaults(s.faults)
+	if err != nil {
+		return nil, err
+	}
+	return func() []fault { return schedule(s.seed, s.duration, s.window, s.agents, from) }, nil
 }
 
 // Bounds of a run's parts.
@@ -188,7 +200,7 @@ func (r *run) afterHeal(ctx context.Context, n *nemesis) {
 	case <-time.After(calmAfter):
 	}
 	r.quietWorkloads(settleMax)
-	if r.read == "subscribe" {
+	if r.read != "assign" {
 		r.awaitGroups(ctx, groupsMax)
 	}
 	r.readAll(ctx)

@@ -51,6 +51,51 @@ func TestSchedule_EveryKindComesQuietFirst(t *testing.T) {
 	}
 }
 
+// TestRolling_IsWhatItSays: an agent is killed or paused every few seconds, never more than
+// two at once; Postgres restarts, the bucket refuses for 30 s, and all is over in time.
+func TestRolling_IsWhatItSays(t *testing.T) {
+	const duration, agents = 10 * time.Minute, 3
+	for seed := range uint64(50) {
+		faults := rollingSchedule(seed, duration, agents)
+		if !slices.Equal(faults, rollingSchedule(seed, duration, agents)) {
+			t.Fatal("one seed gave two schedules")
+		}
+		counts, last := map[kind]int{}, time.Duration(0)
+		until := make([]time.Duration, agents)
+		for _, f := range faults {
+			counts[f.Kind]++
+			if f.At < quietBefore || f.At+f.For > duration || f.For < 0 {
+				t.Errorf("seed %d: %v at %v", seed, f, f.At)
+			}
+			if f.Kind == bucketRefuses && f.For != 30*time.Second {
+				t.Errorf("seed %d: %v", seed, f)
+			}
+			if f.Target == everyAgent {
+				continue
+			}
+			if f.At-last > 40*time.Second {
+				t.Errorf("seed %d: nothing from %v to %v", seed, last, f.At)
+			}
+			last = f.At
+			down := 1
+			for i, end := range until {
+				if end > f.At {
+					if down++; i == f.Target {
+						t.Errorf("seed %d: agent %d is hit twice at once", seed, i)
+					}
+				}
+			}
+			if down > downMax {
+				t.Errorf("seed %d: %d agents are down at %v", seed, down, f.At)
+			}
+			until[f.Target] = f.At + f.For
+		}
+		if counts[postgresRestarts] < 2 || counts[bucketRefuses] != 1 || counts[bucketLost] == 0 || counts[kill]+counts[pause]+counts[pauseBriefly] < 60 {
+			t.Errorf("seed %d: %v", seed, counts)
+		}
+	}
+}
+
 func TestParseFaults(t *testing.T) {
 	if _, err := parseFaults("kill,earthquake"); err == nil {
 		t.Error("an earthquake was accepted")

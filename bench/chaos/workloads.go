@@ -18,6 +18,7 @@ import (
 // workload is a process with clients: cmd/wadi/clients/workload.
 type workload struct {
 	name    string
+	grouped bool // its readers are members of a group of its name
 	command *exec.Cmd
 	stdin   io.WriteCloser
 	lines   chan string // of its standard output; closed at its end
@@ -52,6 +53,9 @@ const (
 	plainHistory  = "plain"
 )
 
+// readBoth has each library read by assign in one history and as members of a group in the other.
+const readBoth = "both"
+
 // startWorkloads starts two libraries with each kind of producer.
 func (r *run) startWorkloads() error {
 	for name, ignore := range map[string][]history.Kind{
@@ -83,6 +87,7 @@ func (r *run) startWorkloads() error {
 
 func (r *run) startWorkload(kind, client string, number uint64) error {
 	w := &workload{name: kind[:1] + "-" + client[:1], lines: make(chan string, 16)}
+	w.grouped = r.read == "subscribe" || r.read == readBoth && (kind == strictHistory) == (client == "librdkafka")
 	var bootstrap []string
 	for _, a := range r.cluster.Agents {
 		bootstrap = append(bootstrap, a.Kafka)
@@ -90,7 +95,7 @@ func (r *run) startWorkload(kind, client string, number uint64) error {
 	arguments := []string{"-client", client, "-bootstrap", strings.Join(bootstrap, ","), "-history", r.historyFile(kind), "-name", w.name,
 		"-topics", kind, "-producers", "2", "-readers", "2", fmt.Sprintf("-idempotent=%v", kind == strictHistory),
 		"-rate", fmt.Sprint(r.rate), "-debug", r.debug, "-seed", fmt.Sprint(r.seed + number), "-since", fmt.Sprint(r.since.UnixNano())}
-	if r.read == "subscribe" {
+	if w.grouped {
 		arguments = append(arguments, "-group", w.name)
 	}
 	w.command = exec.Command(r.workload, arguments...)

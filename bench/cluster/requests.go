@@ -34,6 +34,8 @@ type Requests struct {
 
 	// Counts of what was done to requests.
 	Refused, AnswersLost, Delayed atomic.Int64
+	// There counts the answers of the bucket that an object is there already (412).
+	There atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -63,7 +65,13 @@ func NewRequests(endpoint string, random *rand.Rand) (*Requests, error) {
 			p.Out.Host = p.In.Host // It is signed.
 		},
 		Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: idleConnectionsMax, IdleConnTimeout: time.Minute},
-		ErrorLog:  log.New(io.Discard, "", 0),
+		ModifyResponse: func(answer *http.Response) error {
+			if answer.StatusCode == http.StatusPreconditionFailed {
+				r.There.Add(1)
+			}
+			return nil
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	r.server = &http.Server{Handler: r, ErrorLog: r.proxy.ErrorLog}
 	go func() {
