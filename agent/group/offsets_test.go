@@ -360,3 +360,26 @@ func TestSubscription_Bytes(t *testing.T) {
 		}
 	}
 }
+
+// TestRead_OwnershipFlaps: a coordinator that isn't one at the moment of Confirm, and is
+// again at that of Read, must not answer with what it knew when it was one before.
+func TestRead_OwnershipFlaps(t *testing.T) {
+	bubble(t, func(t *testing.T, c *cluster) {
+		var owns atomic.Bool
+		owns.Store(true)
+		a := c.start(func(_ *Config, d *Deps) { d.Owns, d.Shared = func(int) bool { return owns.Load() }, true })
+		other := c.start(nil)
+		owns.Store(false)
+		if err := other.nobody("g", -1, placed(1, 0, 5)); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Confirm(t.Context(), "g"); err != nil {
+			t.Fatal(err)
+		}
+		owns.Store(true)
+		var found stored.Offset
+		if err := a.Read(t.Context(), "g", func(s *stored.State) { found, _ = s.Offset("g", stored.Place{Topic: 1}) }); err != nil || found.Offset != 5 {
+			t.Errorf("offset %d, %v", found.Offset, err)
+		}
+	})
+}

@@ -222,8 +222,8 @@ const readWaitMax = 5 * time.Second
 
 // Confirm reads what other agents may have written of some groups, and the catalog that
 // names their topics: what Read, Describe and DescribeConsumer say afterwards is as new as
-// this call, whoever else takes itself for the coordinator. Groups that are another
-// coordinator's are passed over, and journals that have stopped; those calls tell of them.
+// this call, whoever else takes itself for the coordinator, and whoever does so by the
+// time of those calls. Journals that have stopped are passed over; those calls tell of them.
 func (c *Coordinator) Confirm(ctx context.Context, groups ...string) error {
 	journals := make([]int, 0, len(groups))
 	for _, id := range groups {
@@ -238,7 +238,7 @@ func (c *Coordinator) confirm(ctx context.Context, journals ...int) error {
 	}
 	ids := []metastore.JournalID{metastore.CatalogJournal}
 	for _, i := range journals {
-		if c.owns(i) && c.replica(i).Err() == nil {
+		if c.replica(i).Err() == nil {
 			ids = append(ids, metastore.GroupsJournal(i))
 		}
 	}
