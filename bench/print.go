@@ -84,7 +84,7 @@ func figuresTable() []figure {
 			return v, ok && s.Bucket > 0
 		}},
 		{"load %", 1, 1, func(s workload.Sample) (float64, bool) { return share(100*s.Generator, s.Seconds) }},
-		moreFigure(workload.StartMs), moreFigure(workload.RestartMs), moreFigure(workload.PartitionBytes), moreFigure(workload.ConnectionKiB), moreFigure(workload.MetadataMs),
+		moreFigure(workload.StartMs), moreFigure(workload.RestartMs), moreFigure(workload.StartCPUMs), moreFigure(workload.RestartCPUMs), moreFigure(workload.PartitionBytes), moreFigure(workload.ConnectionKiB), moreFigure(workload.MetadataMs),
 		{"RSS MiB", 0, 1, func(s workload.Sample) (float64, bool) { return float64(s.RSS) / (1 << 20), s.RSS > 0 }},
 	}
 }

@@ -17,6 +17,8 @@ const (
 	PartitionBytes = "bytes a partition"
 	ConnectionKiB  = "KiB a connection"
 	MetadataMs     = "metadata of all, ms"
+	StartCPUMs     = "CPU until the first record, ms"
+	RestartCPUMs   = "CPU from kill -9 to first record, ms"
 )
 
 // stopMax bounds an agent's orderly end.
@@ -50,6 +52,9 @@ func (u *Runner) restart(ctx context.Context, s *System, row Row) (sample Sample
 		return sample, err
 	}
 	sample.More[StartMs] = milliseconds(took - usual)
+	if sample.More[StartCPUMs], err = s.cpuMs(); err != nil {
+		return sample, err
+	}
 	topics := []string{shape.Topic}
 	defer func() {
 		for _, topic := range topics {
@@ -68,11 +73,20 @@ func (u *Runner) restart(ctx context.Context, s *System, row Row) (sample Sample
 		return sample, err
 	}
 	sample.More[RestartMs] = milliseconds(took)
+	if sample.More[RestartCPUMs], err = s.cpuMs(); err != nil {
+		return sample, err
+	}
 	if sample.RSS, err = measure.RSS(s.PIDs[0]); err != nil {
 		return sample, err
 	}
 	sample.Seconds = took.Seconds()
 	return sample, nil
+}
+
+// cpuMs is what the agent's process has used since its start.
+func (s *System) cpuMs() (float64, error) {
+	cpu, err := measure.CPU(s.PIDs[0])
+	return milliseconds(cpu), err
 }
 
 // startAndProduce starts the agent and returns how long it took until a record was acknowledged.
