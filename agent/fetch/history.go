@@ -21,6 +21,7 @@ type Rows interface {
 
 const (
 	historyRowsMax   = 8       // extents that one statement reads
+	historyRowsSkip  = 64      // of which nothing was found yet
 	historyBlocksMax = 1 << 18 // blocks remembered of all partitions
 	historyPartMax   = 4       // chunks remembered of one partition
 )
@@ -75,31 +76,37 @@ func (c *chunk) holds(offset int64, version metastore.Version) bool {
 // read asks the table, once, and remembers what it told. It is told the partition's
 // version before the statement, so what it tells is no older.
 func (h *history) read(ctx context.Context, id shard.PartitionID, offset int64, merged shard.Merged) (*chunk, error) {
-	rows, err := h.rows.Extents(ctx, metastore.ExtentQuery{Topic: id.Topic, Partition: id.Index, Offset: offset, Limit: historyRowsMax})
-	if err != nil {
-		return nil, err
-	}
-	c := &chunk{partition: id, version: merged.Version, from: offset, to: merged.To, first: math.MaxInt64}
-	if len(rows) == historyRowsMax {
-		c.to = min(merged.To, rows[len(rows)-1].End)
-	}
-	if len(rows) > 0 {
-		c.first = rows[0].Base
-		c.from = min(offset, c.first)
-	}
+	c := &chunk{partition: id, version: merged.Version, from: offset, to: offset, first: math.MaxInt64}
 	seen := map[shard.AbortedTransaction]bool{}
-	for i := range rows {
-		blocks, aborted, err := extentBlocks(&rows[i])
+	q := metastore.ExtentQuery{Topic: id.Topic, Partition: id.Index, Offset: offset, Limit: historyRowsMax}
+	// Rows of which key compaction left nothing are passed by: what is remembered has something to
+	// read, or ends where all that is merged does.
+	for len(c.blocks) == 0 && c.to < merged.To {
+		rows, err := h.rows.Extents(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		c.blocks = append(c.blocks, blocks...)
-		for _, a := range aborted {
-			if !seen[a] {
-				seen[a] = true
-				c.aborted = append(c.aborted, a)
+		if len(rows) > 0 && c.first == math.MaxInt64 {
+			c.first = rows[0].Base
+			c.from = min(offset, c.first)
+		}
+		for i := range rows {
+			blocks, aborted, err := extentBlocks(&rows[i])
+			if err != nil {
+				return nil, err
+			}
+			c.blocks = append(c.blocks, blocks...)
+			for _, a := range aborted {
+				if !seen[a] {
+					seen[a] = true
+					c.aborted = append(c.aborted, a)
+				}
 			}
 		}
+		if c.to = merged.To; len(rows) == q.Limit {
+			c.to = min(merged.To, rows[len(rows)-1].End)
+		}
+		q.Offset, q.Limit = c.to, historyRowsSkip
 	}
 	h.remember(c)
 	return c, nil
