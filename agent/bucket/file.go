@@ -147,18 +147,29 @@ func (f *folder) put(ctx context.Context, key string, body []byte) error {
 	if broken := f.broken.Load(); broken != nil {
 		return fmt.Errorf("a folder could not be synced earlier, so nothing here can be called durable; check the disk and start again: %w", *broken)
 	}
-	name := f.path(key)
-	dir := filepath.Dir(name)
-	if err := f.makeDurable(dir); err != nil {
+	if err := f.makeDurable(filepath.Dir(f.path(key))); err != nil {
 		return err
 	}
 	aside, err := f.writeAside(ctx, body)
 	if err != nil {
 		return err
 	}
-	// Durable, but without a name: garbage if we die here, swept at the next Open.
 	defer os.Remove(aside)
-	err = f.fs.link(aside, name)
+	return f.name(aside, key)
+}
+
+// name gives a synced temporary file the name of a key.
+func (f *folder) name(aside, key string) error {
+	if broken := f.broken.Load(); broken != nil {
+		return fmt.Errorf("a folder could not be synced earlier, so nothing here can be called durable; check the disk and start again: %w", *broken)
+	}
+	name := f.path(key)
+	dir := filepath.Dir(name)
+	if err := f.makeDurable(dir); err != nil {
+		return err
+	}
+	// Durable, but without a name: garbage if we die here, swept at the next Open.
+	err := f.fs.link(aside, name)
 	if errors.Is(err, fs.ErrNotExist) { // Someone removed the folder that we remember.
 		f.forget()
 		if err := f.makeDurable(dir); err != nil {
@@ -203,20 +214,28 @@ func (f *folder) writeAside(ctx context.Context, body []byte) (_ string, err err
 			os.Remove(name)
 		}
 	}()
-	for rest := body; len(rest) > 0; {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		n, err := f.fs.write(file, rest[:min(len(rest), writePiece)])
-		if err != nil {
-			return "", err
-		}
-		rest = rest[n:]
+	if err := f.writeTo(ctx, file, body); err != nil {
+		return "", err
 	}
 	if err := f.fs.sync(file); err != nil {
 		return "", err
 	}
 	return name, nil
+}
+
+// writeTo appends to a file.
+func (f *folder) writeTo(ctx context.Context, file *os.File, body []byte) error {
+	for rest := body; len(rest) > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := f.fs.write(file, rest[:min(len(rest), writePiece)])
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
 }
 
 // makeDurable makes dir and the folders between it and the root, and syncs the

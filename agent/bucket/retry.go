@@ -259,7 +259,7 @@ func (c RetryConfig) timeout(size int64) time.Duration {
 // final says that the answer would be the same again. Full disks and denied
 // requests are repeated: space is freed, and cloud credentials are renewed.
 func final(err error) bool {
-	for _, e := range []error{ErrExists, ErrNotFound, ErrKey, ErrRange, ErrClosed, ErrNoBucket} {
+	for _, e := range []error{ErrExists, ErrNotFound, ErrKey, ErrRange, ErrClosed, ErrNoBucket, errUpload} {
 		if errors.Is(err, e) {
 			return true
 		}

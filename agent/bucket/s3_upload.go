@@ -1,0 +1,71 @@
+//go:build !wasip1
+
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// s3Upload is a multipart upload.
+type s3Upload struct {
+	bucket *s3Bucket
+	key    string
+	id     *string
+	parts  []types.CompletedPart
+}
+
+func (b *s3Bucket) begin(ctx context.Context, key string) (Upload, error) {
+	if err := ready(ctx, key); err != nil {
+		return nil, err
+	}
+	out, err := b.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &b.name, Key: &key, ContentType: aws.String(objectType), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
+		ServerSideEncryption: b.encryption, SSEKMSKeyId: b.kmsKey,
+	})
+	if err != nil {
+		return nil, wrapS3(ctx, OpPut, key, err) // begun all the same, maybe: nobody sees it
+	}
+	return &s3Upload{bucket: b, key: key, id: out.UploadId}, nil
+}
+
+// Part may be repeated: the number is the same until one has succeeded.
+func (u *s3Upload) Part(ctx context.Context, body []byte) error {
+	number, sum := aws.Int32(int32(len(u.parts)+1)), aws.String(checksumCRC32C(body))
+	out, err := u.bucket.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id, PartNumber: number,
+		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))), ChecksumCRC32C: sum,
+	})
+	if err != nil {
+		return wrapS3(ctx, OpPut, u.key, err)
+	}
+	u.parts = append(u.parts, types.CompletedPart{ETag: out.ETag, PartNumber: number, ChecksumCRC32C: sum})
+	return nil
+}
+
+func (u *s3Upload) Commit(ctx context.Context) error {
+	_, err := u.bucket.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id, IfNoneMatch: aws.String("*"),
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
+	})
+	if err == nil {
+		return nil
+	}
+	if status, _ := s3Status(err); status == http.StatusNotFound {
+		if code, _ := s3Code(err); code == "NoSuchUpload" {
+			return fmt.Errorf("put %s: the upload has ended already: %w", u.key, ErrExists) // by a Commit whose answer was lost
+		}
+	}
+	return wrapS3(ctx, OpPut, u.key, err)
+}
+
+func (u *s3Upload) Abort(ctx context.Context) error {
+	_, err := u.bucket.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id})
+	return wrapS3(ctx, OpDelete, u.key, err)
+}
