@@ -28,9 +28,12 @@ func (c *Compactor) mergeAgain(ctx context.Context, i int) error {
 		if len(chosen) == 0 {
 			return nil
 		}
-		w, err := c.workAgain(chosen)
-		if err != nil || w == nil {
+		w, err := c.workAgain(chosen, c.rewriteMax(chosen[0].Topic))
+		if err != nil || w == nil || len(w.removed) < 2 {
 			return err
+		}
+		if w.was > c.cfg.JobBytesMax {
+			return c.rewriteLarge(ctx, i, w)
 		}
 		if bytes > 0 && (bytes+w.was > c.cfg.JobBytesMax || len(works) == c.cfg.PartitionsMax) {
 			if err := flush(); err != nil {
@@ -76,9 +79,9 @@ func (c *Compactor) eachSmall(ctx context.Context, i int, f func([]metastore.Ext
 	return f(rows)
 }
 
-// workAgain is what a job does with consecutive rows of a partition, at most
-// JobBytesMax of them; nil for a partition that has stopped, or isn't open any more.
-func (c *Compactor) workAgain(rows []metastore.ExtentRow) (*work, error) {
+// workAgain is what a job does with consecutive rows of a partition, at most bytesMax of
+// them, but one at least; nil for a partition that has stopped, or isn't open any more.
+func (c *Compactor) workAgain(rows []metastore.ExtentRow, bytesMax int64) (*work, error) {
 	id := shard.PartitionID{Topic: rows[0].Topic, Index: rows[0].Partition}
 	w := &work{id: id, from: rows[0].Base}
 	open, compacted := false, true
@@ -92,7 +95,7 @@ func (c *Compactor) workAgain(rows []metastore.ExtentRow) (*work, error) {
 	seen := map[segment.Aborted]bool{}
 	for i := range rows {
 		row := &rows[i]
-		if len(w.removed) > 0 && w.was+row.Length > c.cfg.JobBytesMax {
+		if len(w.removed) > 0 && w.was+row.Length > bytesMax {
 			break
 		}
 		segmentID, ok := segment.ParseKey(row.Object)
@@ -141,6 +144,11 @@ func (c *Compactor) exchange(ctx context.Context, i int, works []*work) ([]bool,
 	if err != nil {
 		return nil, c.tooLarge(works, err)
 	}
+	return c.swapRows(ctx, i, works, out)
+}
+
+// swapRows swaps the works' rows for the output's; see swap.
+func (c *Compactor) swapRows(ctx context.Context, i int, works []*work, out *output) ([]bool, error) {
 	bytes := lengths(out)
 	var effects []byte
 	var removed []metastore.ExtentKey

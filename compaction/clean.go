@@ -216,7 +216,7 @@ func (c *Compactor) step(ctx context.Context, p *pass) (done bool, err error) {
 	if len(rows) == 0 {
 		return !p.turn(), nil
 	}
-	w, err := c.workAgain(rows)
+	w, err := c.workAgain(rows, c.cfg.JobBytesMax)
 	if err != nil || w == nil {
 		return true, err
 	}

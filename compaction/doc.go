@@ -3,7 +3,7 @@
 // topics' retention, and deletes from the bucket what nobody can need any more.
 //
 // It does: plan and run merges (plan.go, merge.go), and merge small extents of partition
-// segments again (again.go); key compaction (clean.go: passes; filter.go: what a batch keeps; keys.go:
+// segments again (again.go; large.go: those that are larger than a job); key compaction (clean.go: passes; filter.go: what a batch keeps; keys.go:
 // the keys of a pass); retention (retention.go) and the removal of rows that it
 // leaves behind (remove.go); the archive (archive.go, and package archive for its bytes); collection (collect.go, orphans.go); the comparison
 // of bucket and metastore (verify.go).

@@ -58,18 +58,7 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 	if err := c.compare(ctx, id.Key(), body); err != nil {
 		return nil, err
 	}
-	out := &output{id: id, size: int64(len(body))}
-	for i := range extents {
-		e := &extents[i]
-		if len(e.Coded) > metastore.ExtentIndexBytesMax {
-			return nil, fmt.Errorf("an index of %d bytes for partition %d of topic %d", len(e.Coded), e.Partition, e.Number)
-		}
-		out.extents = append(out.extents, metastore.ExtentRow{
-			Shard: shard, Topic: e.Number, Partition: e.Partition, Base: e.Base, End: e.End, Object: id.Key(),
-			Position: e.Position, Length: e.Length, Records: e.Records, MaxTimestamp: e.MaxTimestamp, Index: e.Coded,
-		})
-	}
-	return out, nil
+	return newOutput(id, int64(len(body)), shard, extents)
 }
 
 // begin is the first offset that the work's rows cover: where its first batch begins, so

@@ -75,7 +75,7 @@ const (
 
 // SmallExtentBytes is below what an extent counts as small: the table has an index
 // of these, by which the merge finds what to merge again. Persisted in the index's definition.
-const SmallExtentBytes = 32 << 20
+const SmallExtentBytes = 128 << 20
 
 // ErrRowsTaken refuses an append with rows: another append has placed an extent over
 // the same offsets, or removed one that this one removes. Nothing was appended.

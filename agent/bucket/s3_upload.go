@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,7 +38,7 @@ func (b *s3Bucket) begin(ctx context.Context, key string) (Upload, error) {
 
 // Part may be repeated: the number is the same until one has succeeded.
 func (u *s3Upload) Part(ctx context.Context, body []byte) error {
-	number, sum := aws.Int32(int32(len(u.parts)+1)), aws.String(checksumCRC32C(body))
+	number, sum := aws.Int32(int32(len(u.parts)+1)), aws.String(textCRC32C(crc32.Checksum(body, castagnoli)))
 	out, err := u.bucket.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id, PartNumber: number,
 		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))), ChecksumCRC32C: sum,

@@ -46,6 +46,10 @@ func (b ours) List(ctx context.Context, prefix, after string) ([]compaction.Obje
 	return objects, err
 }
 
+func (b ours) Begin(ctx context.Context, key string) (compaction.Upload, error) {
+	return bucket.Begin(ctx, b.Bucket, key)
+}
+
 type catalog struct{}
 
 func (catalog) Policy(uint64) (compaction.Policy, bool) {
@@ -122,6 +126,7 @@ func newWorldOf(t *testing.T, jobBytes, blocksMax int64, blockBytes int) *world 
 	}
 	cfg := compaction.DefaultConfig()
 	cfg.Log, cfg.BytesPerSecond, cfg.Fan, cfg.JobBytesMax = log, 0, 3, jobBytes
+	cfg.RewriteBytesMax, cfg.PieceBytes = 8*jobBytes, max(1, jobBytes/2)
 	w.compactor, err = compaction.New(cfg, compaction.Deps{
 		Bucket: ours{w.bucket}, Store: w.store, Writer: w.writer, Catalog: catalog{}, Replica: replica,
 		Refresh: w.follower.Refresh, Mine: func(int) bool { return true }, Now: time.Now,

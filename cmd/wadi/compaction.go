@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -105,6 +106,22 @@ func (b compactionBucket) List(ctx context.Context, prefix, after string) ([]com
 		objects[i] = compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified}
 	}
 	return objects, err
+}
+
+// Begin puts an object in parts. Its key is this term's alone: what is there already was put by a
+// commit whose answer was lost, or the comparison, which follows, says so.
+func (b compactionBucket) Begin(ctx context.Context, key string) (compaction.Upload, error) {
+	u, err := bucket.Begin(ctx, b.Bucket, key)
+	return compactionUpload{u}, err
+}
+
+type compactionUpload struct{ bucket.Upload }
+
+func (u compactionUpload) Commit(ctx context.Context) error {
+	if err := u.Upload.Commit(ctx); err != nil && !errors.Is(err, bucket.ErrExists) {
+		return err
+	}
+	return nil
 }
 
 // compactionCatalog tells of topics what compaction wants to know.

@@ -105,7 +105,7 @@ const extentsBySinceSQL = extentColumns + `where topic = $1 and partition = $2 a
 
 const extentsByLatestSQL = extentColumns + `where topic = $1 and partition = $2 order by max_timestamp desc, base limit $3`
 
-const extentsSmallSQL = extentColumns + `where shard = $1 and length < 33554432 and (topic, partition, base) > ($2, $3, $4)
+const extentsSmallSQL = extentColumns + `where shard = $1 and length < 134217728 and (topic, partition, base) > ($2, $3, $4)
 	order by topic, partition, base limit $5`
 
 const extentsEverySQL = extentColumns + `where (topic, partition, base) > ($1, $2, $3) order by topic, partition, base limit $4`

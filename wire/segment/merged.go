@@ -37,6 +37,7 @@ type MergedExtent struct {
 type MergedBuilder struct {
 	info    MergedInfo
 	dst     []byte
+	taken   int64 // bytes that Take has returned
 	extents []MergedExtent
 	open    bool
 	next    int64 // the lowest offset that the open extent's next batch may have
@@ -47,7 +48,7 @@ func (b *MergedBuilder) Begin(dst []byte, info MergedInfo) {
 	if len(info.Cluster) > ClusterBytesMax || !info.ID.Merged || info.Shard < 0 || info.Shard > shardMax {
 		panic(fmt.Sprintf("segment: a partition segment of %+v", info))
 	}
-	b.info, b.open = info, false
+	b.info, b.open, b.taken = info, false, 0
 	b.extents = nil // the caller has the last ones
 	b.dst = appendHeader(dst[:0], info.ID)
 }
@@ -59,7 +60,7 @@ func (b *MergedBuilder) Open(topic [16]byte, number uint64, partition int32, bas
 	}
 	b.open, b.next = true, base
 	b.extents = append(b.extents, MergedExtent{
-		Topic: topic, Number: number, Partition: partition, Base: base, Position: int64(len(b.dst)), MaxTimestamp: math.MinInt64,
+		Topic: topic, Number: number, Partition: partition, Base: base, Position: b.taken + int64(len(b.dst)), MaxTimestamp: math.MinInt64,
 	})
 }
 
@@ -73,9 +74,10 @@ func (b *MergedBuilder) Add(base int64, data []byte) {
 		panic(fmt.Sprintf("segment: %d bytes at offset %d are not the extent's next batch", len(data), base))
 	}
 	e := &b.extents[len(b.extents)-1]
-	at := int64(len(b.dst))
+	from := len(b.dst)
+	at := b.taken + int64(from)
 	b.dst = append(b.dst, data...)
-	batch.SetBaseOffset(b.dst[at:], base)
+	batch.SetBaseOffset(b.dst[from:], base)
 	n := len(e.Index.Blocks)
 	if n == 0 || e.Index.Blocks[n-1].Length >= BlockBytes {
 		block := Block{Base: base, Position: at - e.Position, MaxTimestamp: h.MaxTimestamp}
@@ -85,7 +87,7 @@ func (b *MergedBuilder) Add(base int64, data []byte) {
 	block := &e.Index.Blocks[n-1]
 	block.Length += int64(len(data))
 	block.MaxTimestamp = max(block.MaxTimestamp, h.MaxTimestamp)
-	block.CRC = crc32.Update(block.CRC, castagnoli, b.dst[at:])
+	block.CRC = crc32.Update(block.CRC, castagnoli, b.dst[from:])
 	e.MaxTimestamp = max(e.MaxTimestamp, h.MaxTimestamp)
 	e.Length += int64(len(data))
 	if !h.Control() {
@@ -108,10 +110,19 @@ func (b *MergedBuilder) Close(end int64, aborted []Aborted) int {
 	return len(e.Coded)
 }
 
-// Size returns the size in bytes so far, the footer excluded.
+// Size returns the bytes that are there to take, the footer excluded.
 func (b *MergedBuilder) Size() int { return len(b.dst) }
 
-// Finish completes the segment and returns it, with its extents.
+// Take returns what is there of the segment since the last Take, for who writes it in parts.
+// It is valid until the next call of b.
+func (b *MergedBuilder) Take() []byte {
+	taken := b.dst
+	b.taken += int64(len(taken))
+	b.dst = b.dst[:0]
+	return taken
+}
+
+// Finish completes the segment and returns it, but for what was taken, with its extents.
 func (b *MergedBuilder) Finish() ([]byte, []MergedExtent) {
 	if b.open {
 		panic("segment: an extent is open")
@@ -137,8 +148,8 @@ func (b *MergedBuilder) Finish() ([]byte, []MergedExtent) {
 		b.dst = append(b.dst, e.Coded...)
 	}
 	b.dst = appendTrailer(b.dst, footer, kindMerged)
-	if len(b.dst) > SizeMax {
-		panic(fmt.Sprintf("segment: %d bytes", len(b.dst)))
+	if size := b.taken + int64(len(b.dst)); size > SizeMax {
+		panic(fmt.Sprintf("segment: %d bytes", size))
 	}
 	out, extents := b.dst, b.extents
 	b.dst, b.extents, b.info = nil, nil, MergedInfo{} // the caller's now

@@ -236,3 +236,28 @@ func FuzzParseMerged(f *testing.F) {
 		_ = Dump(&bytes.Buffer{}, body, true)
 	})
 }
+
+// TestMerged_InParts: a segment that is taken in parts while it is built is the same.
+func TestMerged_InParts(t *testing.T) {
+	build := func(take func(*MergedBuilder)) ([]byte, []MergedExtent) {
+		var b MergedBuilder
+		b.Begin(nil, mergedInfo)
+		b.Open(topicA, 5, 3, 1000)
+		for i := range int64(40) {
+			b.Add(1000+10*i, aBatch(10, string(bytes.Repeat([]byte("large "), BlockBytes/50))))
+			take(&b)
+		}
+		b.Close(2000, nil)
+		b.Open(topicB, 6, 0, 0)
+		take(&b)
+		b.Add(5, aBatch(1, "small"))
+		b.Close(9, nil)
+		return b.Finish()
+	}
+	whole, extents := build(func(*MergedBuilder) {})
+	var parts []byte
+	rest, same := build(func(b *MergedBuilder) { parts = append(parts, b.Take()...) })
+	if !bytes.Equal(append(parts, rest...), whole) || !reflect.DeepEqual(extents, same) {
+		t.Error("in parts it is another")
+	}
+}
