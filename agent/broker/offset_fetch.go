@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wadi-io/wadi/agent/group"
 	"github.com/wadi-io/wadi/metastore/catalog"
 	stored "github.com/wadi-io/wadi/metastore/group"
 	"github.com/wadi-io/wadi/wire"
@@ -112,13 +114,21 @@ func offsetAnswer(partition int32, o stored.Offset, code int16) kmsg.OffsetFetch
 
 func (b *Broker) fetchAskedOffsets(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, version int16, stable bool) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
 	topics := make([]*catalog.Topic, len(req.Topics))
-	b.viewCatalog(func(s *catalog.State) {
+	look := func(s *catalog.State) {
 		for i := range req.Topics {
 			if topics[i] = s.Topic(req.Topics[i].Topic); version >= offsetFetchTopicIDVersionMin {
 				topics[i] = s.ByID(req.Topics[i].TopicID)
 			}
 		}
-	})
+	}
+	b.viewCatalog(look)
+	if slices.Contains(topics, nil) {
+		// "Nothing committed" has its reader begin anew: not on the word of an old catalog.
+		if err := b.refreshForGroup(ctx); err != nil {
+			return nil, err
+		}
+		b.viewCatalog(look)
+	}
 	var known, unknown []kmsg.OffsetFetchResponseGroupTopic
 	err := b.deps.Groups.Read(ctx, req.Group, func(s *stored.State) {
 		for i := range req.Topics {
@@ -151,16 +161,33 @@ func (b *Broker) fetchAskedOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 	return append(known, unknown...), err
 }
 
-func (b *Broker) fetchAllOffsets(ctx context.Context, group string, stable bool) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
+// refreshForGroup reads the catalog for a group's coordinator.
+func (b *Broker) refreshForGroup(ctx context.Context) error {
+	if err := b.refreshCatalog(ctx); err != nil {
+		return fmt.Errorf("%w: %w", group.ErrNotAvailable, err)
+	}
+	return nil
+}
+
+func (b *Broker) fetchAllOffsets(ctx context.Context, id string, stable bool) ([]kmsg.OffsetFetchResponseGroupTopic, error) {
 	var offsets []stored.PlacedOffset
 	var unstable []stored.Place
-	err := b.deps.Groups.Read(ctx, group, func(s *stored.State) {
-		if offsets = s.Offsets(group); stable {
-			unstable = s.UnstablePlaces(group)
+	err := b.deps.Groups.Read(ctx, id, func(s *stored.State) {
+		if offsets = s.Offsets(id); stable {
+			unstable = s.UnstablePlaces(id)
 		}
 	})
 	if err != nil {
 		return nil, err
+	}
+	var lacking bool
+	b.viewCatalog(func(s *catalog.State) {
+		lacking = slices.ContainsFunc(offsets, func(o stored.PlacedOffset) bool { return s.ByNumber(o.Place.Topic) == nil })
+	})
+	if lacking { // deleted, or made just now by another agent
+		if err := b.refreshForGroup(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var topics []kmsg.OffsetFetchResponseGroupTopic
 	b.viewCatalog(func(s *catalog.State) {

@@ -67,3 +67,34 @@ func TestOffsetFetch_RequireStable(t *testing.T) {
 	land(stored.AppendEnded(nil, stored.Ended{Producer: 7, Transaction: 1, Commit: true}))
 	check(true, answer{10, 0}, answer{4, 0})
 }
+
+// TestOffsetFetch_TopicMadeElsewhere: a coordinator that hasn't heard yet of a topic must
+// not say that nothing is committed there: the group's members would read it from its begin.
+func TestOffsetFetch_TopicMadeElsewhere(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		store := newStore()
+		other, a := newAgent(t, store, options{}), newAgent(t, store, options{})
+		other.create("t", 1, nil)
+		commit := stored.Commit{Group: "g", Expires: stored.Never, Offsets: []stored.PlacedOffset{
+			{Place: stored.Place{Topic: other.broker.topic("t").Number}, Offset: stored.Offset{Offset: 7, LeaderEpoch: -1}}}}
+		if _, err := a.broker.deps.Writer.Append(t.Context(), []metastore.Draft{
+			{Journal: metastore.GroupsJournal(0), Effects: stored.AppendCommit(nil, commit)}}); err != nil {
+			t.Fatal(err)
+		}
+		if a.broker.topic("t") != nil {
+			t.Fatal("it has heard of the topic already")
+		}
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Version = 8
+		in := kmsg.NewOffsetFetchRequestGroup()
+		in.Group = "g"
+		if !all {
+			in.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: "t", Partitions: []int32{0}}}
+		}
+		req.Groups = []kmsg.OffsetFetchRequestGroup{in}
+		got := call[*kmsg.OffsetFetchResponse](a, req).Groups[0]
+		if got.ErrorCode != 0 || len(got.Topics) != 1 || got.Topics[0].Partitions[0].Offset != 7 {
+			t.Errorf("all topics %t: %+v", all, got)
+		}
+	}
+}
