@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,10 @@ import (
 const (
 	memoryLimitEvery = time.Second
 	// memoryHeadroomBytes is what may become garbage between two collections.
-	memoryHeadroomBytes = 32 << 20
+	memoryHeadroomBytes = 16 << 20
+	// memoryLooks is of how many looks the lowest counts. What is live was counted at the last
+	// collection, what buffers hold is of now, and both change by segments.
+	memoryLooks = 8
 )
 
 // limitMemory keeps the limit right until ctx ends. It is the process's, so only an
@@ -23,9 +27,13 @@ func (a *Agent) limitMemory(ctx context.Context, p *process) error {
 	defer tick.Stop()
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	var last int64
+	var rests []int64
 	for {
 		metrics.Read(live)
-		limit := memoryLimit(a.cfg.CacheBytes, p.heldBytes(), int64(live[0].Value.Uint64()))
+		held := p.heldBytes()
+		rests = append(rests, max(0, int64(live[0].Value.Uint64())-held))
+		rests = rests[max(0, len(rests)-memoryLooks):]
+		limit := memoryLimit(max(a.cfg.CacheBytes, held), slices.Min(rests))
 		if limit != last {
 			debug.SetMemoryLimit(limit)
 			last = limit
@@ -40,10 +48,9 @@ func (a *Agent) limitMemory(ctx context.Context, p *process) error {
 
 // memoryLimit is what the process may take, in bytes: the buffers that it may hold, the
 // rest of what is live twice, as Go has it, and the headroom.
-func memoryLimit(buffersMax, held, live int64) int64 {
+func memoryLimit(buffersMax, rest int64) int64 {
 	const step = 8 << 20 // so that it doesn't change with each byte
-	rest := max(0, live-held)
-	return (max(buffersMax, held) + 2*rest + memoryHeadroomBytes + step - 1) / step * step
+	return (buffersMax + 2*rest + memoryHeadroomBytes + step - 1) / step * step
 }
 
 // heldBytes is what buffers hold of the heap.
