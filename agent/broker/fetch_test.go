@@ -22,37 +22,53 @@ import (
 // newReader returns an agent that serves fetches, from the bucket only.
 func newReader(t testing.TB) *agent {
 	t.Helper()
+	return newReaders(t, newStore(), 1, options{})[0]
+}
+
+// newReaders are several over one store and bucket.
+func newReaders(t testing.TB, store metastore.Store, n int, o options) (all []*agent) {
+	t.Helper()
 	var stored bucket.Bucket
-	a := newAgent(t, newStore(), options{bucket: func(b bucket.Bucket) bucket.Bucket {
-		stored = b
-		return b
-	}})
-	buffers, err := cache.NewBuffers(0)
-	if err != nil {
-		t.Fatal(err)
+	wrap := o.bucket
+	o.bucket = func(b bucket.Bucket) bucket.Bucket {
+		if stored == nil {
+			stored = b
+		}
+		if wrap != nil {
+			return wrap(stored)
+		}
+		return stored
 	}
-	load := func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
-		b, err := stored.Get(ctx, id.Key(), offset, int64(len(dst)))
-		return copy(dst, b), err
+	for range n {
+		a := newAgent(t, store, o)
+		buffers, err := cache.NewBuffers(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		load := func(ctx context.Context, id segment.ID, offset int64, dst []byte) (int, error) {
+			b, err := stored.Get(ctx, id.Key(), offset, int64(len(dst)))
+			return copy(dst, b), err
+		}
+		blocks, err := fetch.NewBlocks(cache.DefaultConfig(), load, buffers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(blocks.Cache().Close)
+		a.broker.deps.Fetch, err = fetch.New(fetch.DefaultConfig(), testShards, fetch.Deps{
+			Replica:   func(i int) *metastore.Replica { return a.follower.Replica(metastore.ShardJournal(i)) },
+			Resolve:   fetch.Resolver(a.follower.Replica(metastore.CatalogJournal), testShards),
+			Refresher: a.follower,
+			Blocks:    blocks,
+			Hub:       fetch.NewHub(),
+			Clock:     time.Now,
+			Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
 	}
-	blocks, err := fetch.NewBlocks(cache.DefaultConfig(), load, buffers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(blocks.Cache().Close)
-	a.broker.deps.Fetch, err = fetch.New(fetch.DefaultConfig(), testShards, fetch.Deps{
-		Replica:   func(i int) *metastore.Replica { return a.follower.Replica(metastore.ShardJournal(i)) },
-		Resolve:   fetch.Resolver(a.follower.Replica(metastore.CatalogJournal), testShards),
-		Refresher: a.follower,
-		Blocks:    blocks,
-		Hub:       fetch.NewHub(),
-		Clock:     time.Now,
-		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	return all
 }
 
 // timed encodes a batch without a producer, of records at the times given.
