@@ -141,7 +141,7 @@ func (a *Agent) readiness() error {
 		}
 		return errors.New("no term has begun")
 	}
-	for _, r := range t.process.follower.Served() {
+	for _, r := range t.process.follower.Replicas() {
 		if err := r.Err(); err != nil {
 			return err
 		}
@@ -149,17 +149,16 @@ func (a *Agent) readiness() error {
 	return t.process.stale(a.cfg.StaleMax)
 }
 
-// stale says which of the journals that this agent serves it could not follow for
-// longer than max, nil if there is none. Such an agent must not be named to clients.
-// One that has stopped, or was given to this agent just now, says nothing of the agent.
+// stale says which of the journals this agent could not follow for longer than max, nil
+// if there is none. Such an agent must not be named to clients. One that has stopped says
+// nothing of the agent.
 func (p *process) stale(max time.Duration) error {
 	now := time.Now()
-	for _, r := range p.follower.Served() {
-		fresh := r.FreshAt()
-		if fresh.IsZero() || r.Err() != nil {
+	for _, r := range p.follower.Replicas() {
+		if r.Err() != nil {
 			continue
 		}
-		if age := now.Sub(fresh); age > max {
+		if age := now.Sub(r.FreshAt()); age > max {
 			return fmt.Errorf("%v was confirmed fresh %v ago", r.ID(), age.Round(time.Second))
 		}
 	}
@@ -196,7 +195,7 @@ func (a *Agent) sources(p *process) metrics.Sources {
 		CacheDisk:   p.diskStats(),
 		BuffersIdle: p.buffers.IdleBytes,
 		Statements:  p.store.Statements,
-		Replicas:    p.follower.Followed,
+		Replicas:    p.follower.Replicas,
 		Pushed:      p.follower.PushStats,
 		Peers: func() *follow.Stats {
 			if t := a.serving.Load(); t != nil && t.mesh != nil {

@@ -93,7 +93,6 @@ func (a *Agent) newMesh(p *process, info metastore.TermInfo, w *metastore.Writer
 		Met:      p.members.LookSoon,
 		Sink:     p.follower,
 		Fit:      func() bool { return p.stale(a.cfg.StaleMax) == nil },
-		Wanted:   p.follower.Closely,
 	})
 	if err != nil {
 		return nil, errors.Join(err, leaf.Close())

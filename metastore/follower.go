@@ -28,7 +28,6 @@ type Objects interface {
 type FollowerConfig struct {
 	PollEvery       time.Duration // the net under everything that wakes a replica sooner
 	GapWait         time.Duration // before what is missing under a pushed entry is read
-	AskedFor        time.Duration // a journal that isn't served is followed closely for so long after it was asked about
 	ReadBytesMax    int           // payload bytes of one journal in one read
 	ReadTimeout     time.Duration // of one statement
 	SnapshotTimeout time.Duration // of loading one snapshot's bytes
@@ -41,7 +40,6 @@ func DefaultFollowerConfig() FollowerConfig {
 	return FollowerConfig{
 		PollEvery:       time.Second,
 		GapWait:         20 * time.Millisecond,
-		AskedFor:        5 * time.Minute,
 		ReadBytesMax:    8 << 20,
 		ReadTimeout:     10 * time.Second,
 		SnapshotTimeout: time.Minute,
@@ -52,8 +50,7 @@ func DefaultFollowerConfig() FollowerConfig {
 
 // Follower keeps replicas of journals up to date by reading what they lack. One
 // read is in flight at a time; who asks meanwhile shares the next one, never one
-// that began before it asked. It follows closely what is served and what was asked
-// about lately; any other journal is caught up with on demand, and forgotten again.
+// that began before it asked.
 type Follower struct {
 	cfg      FollowerConfig
 	store    Reader
@@ -65,8 +62,7 @@ type Follower struct {
 	gap      chan struct{} // an entry was pushed whose predecessors are missing
 	pushers  atomic.Int64  // streams by which entries come
 	pushed   pushCounters
-	served   atomic.Pointer[func(JournalID) bool] // nil: all are
-	trouble  Trouble                              // of reads
+	trouble  Trouble // of reads
 	mu       struct {
 		sync.Mutex
 		next    *round
@@ -93,16 +89,8 @@ func (f *Follower) Follow(id JournalID, m Machine) *Replica {
 	return r
 }
 
-// Replica returns the replica of a journal, else nil. It counts as asking about the
-// journal, but waits for nothing: one that wasn't followed closely is empty, and its
-// FreshAt zero, until a Refresh.
-func (f *Follower) Replica(id JournalID) *Replica {
-	r := f.replicas[id]
-	if r != nil {
-		f.ask(r)
-	}
-	return r
-}
+// Replica returns the replica of a journal, else nil.
+func (f *Follower) Replica(id JournalID) *Replica { return f.replicas[id] }
 
 // Replicas returns all replicas in the order of their journals.
 func (f *Follower) Replicas() []*Replica {
@@ -113,25 +101,21 @@ func (f *Follower) Replicas() []*Replica {
 	return rs
 }
 
-// Load brings the replicas that are followed closely to their journals' heads, from
-// snapshots and the entries after them. It is called once, before Run.
-func (f *Follower) Load(ctx context.Context) error { return f.read(ctx, f.Closely()) }
+// Load brings the replicas to their journals' heads, from snapshots and the entries
+// after them. It is called once, before Run and before anything is appended.
+func (f *Follower) Load(ctx context.Context) error {
+	if err := f.restoreSnapshots(ctx); err != nil {
+		return err
+	}
+	return f.read(ctx, f.order)
+}
 
-// restoreCold loads the snapshots of those journals whose replicas are empty.
-func (f *Follower) restoreCold(ctx context.Context, ids []JournalID) error {
-	var cold []JournalID
-	for _, id := range ids {
-		if f.replicas[id].FreshAt().IsZero() {
-			cold = append(cold, id)
-		}
-	}
-	if len(cold) == 0 {
-		return nil
-	}
+// restoreSnapshots loads the newest snapshots of the journals.
+func (f *Follower) restoreSnapshots(ctx context.Context) error {
 	find := func() ([]SnapshotPlace, error) {
 		ctx, cancel := context.WithTimeout(ctx, f.cfg.ReadTimeout)
 		defer cancel()
-		places, err := f.store.Snapshots(ctx, cold)
+		places, err := f.store.Snapshots(ctx, f.order)
 		if err != nil {
 			return nil, fmt.Errorf("find the journals' snapshots: %w", err)
 		}
@@ -199,8 +183,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			continue
 		case <-f.kick:
 		case <-tick.C:
-			f.unload()
-			journals = f.Closely()
+			journals = slices.Clone(f.order)
 		}
 		f.mu.Lock()
 		asked := f.mu.next
@@ -237,9 +220,6 @@ func (f *Follower) tell(ctx context.Context, err error) {
 // read reads until each of the journals' replicas has reached a head that a read
 // of this call saw. A stopped journal is passed over.
 func (f *Follower) read(ctx context.Context, journals []JournalID) error {
-	if err := f.restoreCold(ctx, journals); err != nil {
-		return err
-	}
 	for len(journals) > 0 {
 		began := f.cfg.Clock()
 		positions := make([]Position, 0, len(journals))
@@ -280,8 +260,8 @@ func (f *Follower) take(ctx context.Context, asked Position, tail Tail, began ti
 		f.stopped(r, err)
 		return false, nil
 	}
-	if seen := max(asked.After, r.forgotten()); tail.Head < seen {
-		err := &LostTailError{Journal: tail.Journal, Head: tail.Head, Seen: seen}
+	if tail.Head < asked.After {
+		err := &LostTailError{Journal: tail.Journal, Head: tail.Head, Seen: asked.After}
 		r.stop(err)
 		f.stopped(r, err)
 		return false, nil

@@ -13,7 +13,7 @@ type PushStats struct {
 	Early    int64 // of those, that came before their predecessors
 	Fills    int64 // reads of what was missing under early ones
 	Pushers  int64 // streams by which entries come now
-	Unwanted int64 // entries of journals that this process has no replica of, whose replica has stopped, or of another server
+	Unwanted int64 // entries of journals that this release does not know, whose replica has stopped, or of another server
 }
 
 type pushCounters struct{ entries, known, early, fills, unwanted atomic.Int64 }
@@ -36,7 +36,7 @@ func (f *Follower) Pusher(change int64) { f.pushers.Add(change) }
 func (f *Follower) Receive(origin string, journal JournalID, version Version, payload []byte) {
 	f.pushed.entries.Add(1)
 	r := f.replicas[journal]
-	if r == nil || !f.close(r) || f.mover != nil && !f.mover.Pushed(origin, journal, version) {
+	if r == nil || f.mover != nil && !f.mover.Pushed(origin, journal, version) {
 		f.pushed.unwanted.Add(1)
 		return
 	}

@@ -129,7 +129,7 @@ func (p *Reaper) tell(ctx context.Context, dead map[Term]bool) error {
 	waited := map[Term]int{}
 	defer func() { p.waited = waited }()
 	var drafts []Draft
-	for _, r := range p.follower.Served() {
+	for _, r := range p.follower.Replicas() {
 		if r.Err() != nil {
 			continue
 		}

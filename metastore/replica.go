@@ -13,9 +13,7 @@ import (
 type Replica struct {
 	id    JournalID
 	clock func() time.Time
-	told  atomic.Bool  // that the journal has stopped
-	asked atomic.Int64 // when it was last asked about, ns by the follower's clock
-	empty []byte       // the machine's state before the first entry
+	told  atomic.Bool // that the journal has stopped
 	mu    struct {
 		sync.RWMutex
 		fold    *Fold
@@ -24,9 +22,8 @@ type Replica struct {
 		changed chan struct{} // closed at the next change; nil while nobody waits
 		own     *ownEntry     // this agent's append in flight
 		since   Since
-		held    held    // entries that came before those that precede them
-		sums    sums    // of the entries folded last
-		seen    Version // when it was emptied last
+		held    held // entries that came before those that precede them
+		sums    sums // of the entries folded last
 	}
 }
 
@@ -48,7 +45,7 @@ type ownEntry struct {
 }
 
 func newReplica(id JournalID, m Machine, clock func() time.Time) *Replica {
-	r := &Replica{id: id, clock: clock, empty: m.AppendSnapshot(nil)}
+	r := &Replica{id: id, clock: clock}
 	r.mu.fold = NewFold(m)
 	r.mu.since.At = clock()
 	return r

@@ -42,7 +42,6 @@ func (f *Follower) begin(journals ...JournalID) *round {
 		f.mu.next = r
 	}
 	for _, id := range journals {
-		f.ask(f.replicas[id])
 		if !r.journals[id] {
 			r.journals[id] = true
 			f.mu.reading[id]++

@@ -60,7 +60,7 @@ func NewSnapshotter(store SnapshotPlacer, objects SnapshotObjects, follower *Fol
 	return &Snapshotter{cfg: cfg, store: store, objects: objects, follower: follower, writer: writer, unplaced: map[JournalID]bool{}}
 }
 
-// Run looks after the journals that are followed closely until ctx ends. A snapshot that can't be made is logged and tried again.
+// Run looks after the journals that are followed until ctx ends. A snapshot that can't be made is logged and tried again.
 func (s *Snapshotter) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.LookEvery)
 	defer tick.Stop()
@@ -70,7 +70,7 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for _, r := range s.follower.Followed() {
+		for _, r := range s.follower.Replicas() {
 			if !s.due(r) {
 				continue
 			}
@@ -84,10 +84,6 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 	}
 }
 
-// lateFactor is how much later than its own an agent makes the snapshots of the
-// journals that others serve.
-const lateFactor = 2
-
 func (s *Snapshotter) due(r *Replica) bool {
 	since := r.Since()
 	if r.Err() != nil {
@@ -100,11 +96,8 @@ func (s *Snapshotter) due(r *Replica) bool {
 		return false
 	}
 	times := 1
-	switch {
-	case s.cfg.Turn != nil:
+	if s.cfg.Turn != nil {
 		times += min(s.cfg.Turn(r.ID()), turnsMax)
-	case !s.follower.Serves(r.ID()):
-		times = lateFactor
 	}
 	if since.Entries >= times*s.cfg.EntriesMin && since.Bytes >= int64(times)*since.SnapshotBytes {
 		return true

@@ -1,7 +1,6 @@
 package metastore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,9 +122,6 @@ func (w *Writer) append(ctx context.Context, drafts []Draft, rows *Rows) (*Lande
 		return nil, err
 	}
 	defer w.release(journals)
-	if err := w.load(ctx, journals); err != nil {
-		return nil, err
-	}
 	parts, err := w.number(drafts)
 	if err != nil {
 		return nil, err
@@ -150,21 +146,6 @@ func (w *Writer) append(ctx context.Context, drafts []Draft, rows *Rows) (*Lande
 		w.mu.numbers[p.Journal] = landed.Parts[i].Number
 	}
 	return landed, nil
-}
-
-// load has the replicas of journals that were not followed closely loaded: an own
-// entry that comes by in a snapshot could not be told from one that did not stand.
-func (w *Writer) load(ctx context.Context, journals []JournalID) error {
-	var cold []JournalID
-	for _, id := range journals {
-		if r := w.follower.Replica(id); r != nil && r.FreshAt().IsZero() && r.Err() == nil {
-			cold = append(cold, id)
-		}
-	}
-	if err := w.refresh(ctx, cold); err != nil {
-		return fmt.Errorf("load what is to be appended to: %w", cmp.Or(ctx.Err(), err))
-	}
-	return nil
 }
 
 // number makes the entries and has their replicas look out for them.

@@ -19,7 +19,7 @@ const (
 	kindWelcome = 2 // acceptor: who I am, and that I know the secret
 	kindProof   = 3 // dialler: that I know it too
 	kindRefused = 4 // acceptor: why not
-	kindWants   = 5 // acceptor: the journals it follows
+	kindReady   = 5 // acceptor: push from now on
 	kindEntries = 6 // dialler: what it has appended
 	kindPing    = 7
 	kindPong    = 8 // one byte: whether the acceptor is fit to serve
@@ -110,42 +110,3 @@ func appendEntry(dst []byte, e entry) []byte {
 func nextEntry(d *metastore.Decoder) entry {
 	return entry{"", metastore.JournalID(d.Uvarint()), metastore.Version(d.Uvarint()), d.Bytes()}
 }
-
-// appendWants appends the body of a frame of wanted journals: 0 for all, else their
-// number plus 1 and the journals.
-func appendWants(dst []byte, w wants) []byte {
-	if w.all {
-		return append(dst, 0)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(w.journals))+1)
-	for j := range w.journals {
-		dst = binary.AppendUvarint(dst, uint64(j))
-	}
-	return dst
-}
-
-func readWants(body []byte) (wants, error) {
-	d := metastore.Decoder{Rest: body}
-	n := d.Uvarint()
-	if n == 0 {
-		return wants{all: true}, d.Err
-	}
-	n--
-	if d.Err == nil && n > uint64(len(d.Rest)) {
-		d.Fail("journals beyond the end")
-		n = 0
-	}
-	w := wants{journals: map[metastore.JournalID]bool{}}
-	for range n {
-		w.journals[metastore.JournalID(d.Uvarint())] = true
-	}
-	return w, d.Err
-}
-
-// wants is what a peer follows.
-type wants struct {
-	all      bool
-	journals map[metastore.JournalID]bool
-}
-
-func (w wants) has(j metastore.JournalID) bool { return w.all || w.journals[j] }

@@ -39,8 +39,6 @@ type Deps struct {
 	Sink     Sink
 	// Fit tells whether this agent may serve clients, which its peers are told; nil: it may.
 	Fit func() bool
-	// Wanted returns the journals that this agent follows; nil: all.
-	Wanted func() []metastore.JournalID
 }
 
 // Mesh is one term's streams to and from its peers.

@@ -50,28 +50,6 @@ func TestMesh_PushesToAllInOrder(t *testing.T) {
 	})
 }
 
-func TestMesh_PushesWhatIsWanted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &party{t: t}
-		var wanted atomic.Pointer[[]metastore.JournalID]
-		wanted.Store(&[]metastore.JournalID{shard0})
-		a := p.join(1, nil)
-		b := p.join(2, func(_ *Config, d *Deps) { d.Wanted = func() []metastore.JournalID { return *wanted.Load() } })
-		time.Sleep(time.Second)
-		a.publish(shard0, 1, "x")
-		a.publish(shard1, 1, "y")
-		synctest.Wait()
-		wanted.Store(&[]metastore.JournalID{shard1})
-		time.Sleep(2 * time.Second) // a ping tells the change
-		a.publish(shard0, 2, "x")
-		a.publish(shard1, 2, "y")
-		synctest.Wait()
-		if b.sink.said() != "[shard-0/1 x shard-1/2 y]" {
-			t.Error(b.sink.said())
-		}
-	})
-}
-
 // TestMesh_SaysWhereItWasAppended: a stream says on which server of the metastore the
 // entries that follow were appended, before the first and whenever it is another.
 func TestMesh_SaysWhereItWasAppended(t *testing.T) {

@@ -92,11 +92,9 @@ func (m *Mesh) leave(st *stream) {
 	m.deps.Sink.Pusher(-1)
 }
 
-// take hands what the peer pushes to the sink, and answers its pings. It tells the
-// peer first what is wanted, and again at a ping once that has changed.
+// take tells the peer that it may begin, hands what it pushes to the sink, and answers its pings.
 func (m *Mesh) take(st *stream) error {
-	told := m.wants()
-	buf := endFrame(appendWants(beginFrame(nil, kindWants), told), 0, st.out)
+	buf := endFrame(beginFrame(nil, kindReady), 0, st.out)
 	for {
 		if len(buf) > 0 {
 			if err := st.conn.SetWriteDeadline(time.Now().Add(m.cfg.WriteTimeout)); err != nil {
@@ -116,10 +114,6 @@ func (m *Mesh) take(st *stream) error {
 		}
 		switch kind {
 		case kindPing:
-			if now := m.wants(); now.all != told.all || !maps.Equal(now.journals, told.journals) {
-				told = now
-				buf = endFrame(appendWants(beginFrame(buf, kindWants), told), len(buf), st.out)
-			}
 			fit := byte(1)
 			if m.deps.Fit != nil && !m.deps.Fit() {
 				fit = 0
@@ -157,15 +151,4 @@ func (m *Mesh) takeEntries(st *stream, body []byte) error {
 		m.deps.Sink.Receive(st.origin, e.journal, e.version, bytes.Clone(e.payload))
 	}
 	return nil
-}
-
-func (m *Mesh) wants() wants {
-	if m.deps.Wanted == nil {
-		return wants{all: true}
-	}
-	w := wants{journals: map[metastore.JournalID]bool{}}
-	for _, j := range m.deps.Wanted() {
-		w.journals[j] = true
-	}
-	return w
 }

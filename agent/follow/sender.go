@@ -39,7 +39,6 @@ type sender struct {
 	mu      struct {
 		sync.Mutex
 		up    bool // a stream is there; otherwise what is pushed is let go
-		wants wants
 		queue []entry
 		bytes int
 	}
@@ -64,9 +63,6 @@ func (s *sender) push(origin string, parts []metastore.AppendPart, versions []me
 		return
 	}
 	for i, p := range parts {
-		if !s.mu.wants.has(p.Journal) {
-			continue
-		}
 		n := len(p.Payload) + entryOverhead
 		if s.mu.bytes+n > s.mesh.cfg.QueueBytesMax {
 			s.mesh.n.dropped.Add(int64(len(s.mu.queue)))
@@ -91,10 +87,10 @@ func (s *sender) take() []entry {
 	return queue
 }
 
-func (s *sender) setUp(up bool, w wants) {
+func (s *sender) setUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.up, s.mu.wants = up, w
+	s.mu.up = up
 	if !up {
 		s.mu.queue, s.mu.bytes = nil, 0
 	}
@@ -113,7 +109,7 @@ func (s *sender) run(ctx context.Context) {
 		began := cfg.Clock()
 		err := s.stream(ctx)
 		s.heard.Store(0)
-		s.setUp(false, wants{})
+		s.setUp(false)
 		if ctx.Err() != nil {
 			return
 		}
@@ -260,12 +256,8 @@ func (s *sender) listen(st *stream) error {
 			return fmt.Errorf("hear from the peer: %w", err)
 		}
 		switch kind {
-		case kindWants:
-			w, err := readWants(body)
-			if err != nil {
-				return err
-			}
-			s.setUp(true, w)
+		case kindReady:
+			s.setUp(true)
 			s.trouble.End("node", s.peer.Node, "term", s.peer.Term, "peer", s.peer.Addr)
 		case kindPong:
 			s.unfit.Store(len(body) > 0 && body[0] == 0)

@@ -287,7 +287,7 @@ func pushedGroup() group {
 		counter("wadi_pushed_entries_received_total", "Entries that other agents pushed to this one."),
 		counter("wadi_pushed_entries_known_total", "Entries that were pushed and had been read before."),
 		counter("wadi_pushed_entries_early_total", "Entries that were pushed and came before their predecessors."),
-		counter("wadi_pushed_entries_unwanted_total", "Entries that were pushed of journals that this agent doesn't follow, or that have stopped."),
+		counter("wadi_pushed_entries_unwanted_total", "Entries that were pushed of journals that this agent does not know, or that have stopped."),
 		counter("wadi_push_gap_reads_total", "Reads of the metastore for what was missing under entries that were pushed."),
 	}, func(s *Sources, emit func(string, ...float64)) {
 		if s.Pushed == nil {
@@ -304,7 +304,7 @@ func peersGroup() group {
 		gauge("wadi_peers_reachable", "Other agents that answer this one."),
 		gauge("wadi_peer_streams", "Streams by which other agents push to this one."),
 		counter("wadi_peer_streams_ended_total", "Streams to other agents that broke, and tries that failed."),
-		counter("wadi_pushed_entries_sent_total", "Entries that this agent pushed, one for each agent that follows."),
+		counter("wadi_pushed_entries_sent_total", "Entries that this agent pushed, one for each other agent."),
 		counter("wadi_pushed_entries_dropped_total", "Entries that were not pushed because an agent is slow."),
 		counter("wadi_pushed_bytes_sent_total", "Bytes of entries that this agent pushed."),
 	}, func(s *Sources, emit func(string, ...float64)) {
