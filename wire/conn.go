@@ -42,7 +42,9 @@ type Conn struct {
 	answered sync.WaitGroup
 
 	// Owned by the reading goroutine until it closes queue.
-	prefix  [4]byte
+	ahead   [aheadBytes]byte // what came with a prefix
+	from    int              // of ahead, what isn't taken yet
+	to      int
 	trusted int   // bytes that a frame is given room for before they arrive
 	refused error // what ended the reading, if it is the client's fault
 
@@ -66,8 +68,13 @@ const (
 	// before its bytes arrive: little, since it is given to all connections. Later
 	// ones are given as much as the connection has delivered before.
 	frameBytesTrusted = 4 << 10
+	// prefixBytes is a frame's length.
+	prefixBytes = 4
 	// frameGrowth is by what a frame grows when its room is full.
 	frameGrowth = 4
+	// aheadBytes is what is read along with a frame's length, so that a small request
+	// takes one call. Each connection has as much.
+	aheadBytes = 1 << 10
 	// progressBytes is what must move within a read or write timeout.
 	progressBytes = 64 << 10
 	// clientNameBytesMax bounds what is remembered of a client's names.
@@ -199,14 +206,19 @@ func (c *Conn) readRequests() error {
 func (c *Conn) readPrefix() (int, error) {
 	limits := &c.server.limits
 	deadline := time.Now().Add(limits.IdleTimeout)
-	for at := 0; at < len(c.prefix); {
+	if c.draining.Err() != nil {
+		return 0, errDraining
+	}
+	for c.to-c.from < prefixBytes {
 		c.nc.SetReadDeadline(deadline)
 		if c.draining.Err() != nil { // after the deadline was set: drain sets it too
 			return 0, errDraining
 		}
-		n, err := c.nc.Read(c.prefix[at:])
-		at += n
-		if err == nil || at == len(c.prefix) {
+		c.to = copy(c.ahead[:], c.ahead[c.from:c.to])
+		c.from = 0
+		n, err := c.nc.Read(c.ahead[c.to:])
+		c.to += n
+		if err == nil || c.to >= prefixBytes {
 			continue
 		}
 		switch {
@@ -214,7 +226,7 @@ func (c *Conn) readPrefix() (int, error) {
 			return 0, err
 		case c.draining.Err() != nil:
 			return 0, errDraining
-		case at > 0:
+		case c.to > 0:
 			return 0, errIdle
 		case len(c.slots) > 0:
 			deadline = time.Now().Add(limits.IdleTimeout)
@@ -225,7 +237,8 @@ func (c *Conn) readPrefix() (int, error) {
 			}
 		}
 	}
-	n := int(int32(binary.BigEndian.Uint32(c.prefix[:])))
+	n := int(int32(binary.BigEndian.Uint32(c.ahead[c.from:])))
+	c.from += prefixBytes
 	frameMax := limits.FrameBytesMax
 	if c.server.cfg.AuthenticationRequired && !c.authenticated.Load() {
 		frameMax = limits.FrameBytesUnauthenticatedMax
@@ -292,6 +305,13 @@ func (c *Conn) room(r *Request, old *Frame, n int) (*Frame, error) {
 func (c *Conn) readFrame(r *Request, n int) (*Frame, error) {
 	f, err := c.room(r, nil, min(n, c.trusted))
 	if err != nil {
+		return nil, err
+	}
+	// The first room of a frame holds more than what was read ahead of it.
+	f.size = copy(f.room[:min(n, len(f.room))], c.ahead[c.from:c.to])
+	c.from += f.size
+	if err := c.checkEarly(f, n); err != nil {
+		f.Release()
 		return nil, err
 	}
 	for moved := progressBytes; f.size < n; {
