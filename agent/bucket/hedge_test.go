@@ -14,7 +14,7 @@ import (
 
 // hedged is a config that hedges after a second, without a bound that a test meets.
 func hedged() bucket.HedgeConfig {
-	return bucket.HedgeConfig{GetAfter: time.Second, PutAfter: time.Second, Percent: 100, InFlightMax: 100}
+	return bucket.HedgeConfig{GetAfter: time.Second, PutAfter: time.Second, GetPercent: 100, PutPercent: 100, InFlightMax: 100}
 }
 
 func TestHedge_SecondRequestHelps(t *testing.T) {
@@ -90,9 +90,9 @@ func TestHedge_IsBounded(t *testing.T) {
 			want int64 // requests for 100 puts
 		}{
 			"off":         {bucket.DefaultHedgeConfig(), 100},
-			"by percent":  {bucket.HedgeConfig{PutAfter: time.Second, Percent: 5, InFlightMax: 100}, 114},
-			"all allowed": {bucket.HedgeConfig{PutAfter: time.Second, Percent: 100, InFlightMax: 100}, 200},
-			"none at all": {bucket.HedgeConfig{PutAfter: time.Second, Percent: 100}, 100},
+			"by percent":  {bucket.HedgeConfig{PutAfter: time.Second, GetPercent: 100, PutPercent: 5, InFlightMax: 100}, 114},
+			"all allowed": {bucket.HedgeConfig{PutAfter: time.Second, GetPercent: 100, PutPercent: 100, InFlightMax: 100}, 200},
+			"none at all": {bucket.HedgeConfig{PutAfter: time.Second, GetPercent: 100, PutPercent: 100}, 100},
 		} {
 			counted := bucket.Count(slow)
 			h := bucket.Hedge(counted, c.cfg)
