@@ -56,7 +56,8 @@ type testAgent struct {
 	follower *metastore.Follower
 	writer   *metastore.Writer
 	putTime  time.Duration
-	putFails func(n int) error // by the count of PUTs, from 1
+	putTakes func() time.Duration // instead of putTime
+	putFails func(n int) error    // by the count of PUTs, from 1
 	nPuts    int
 	stop     func() error
 }
@@ -66,7 +67,11 @@ func (a *testAgent) Put(ctx context.Context, key string, body []byte) error {
 	a.nPuts++
 	n := a.nPuts
 	a.world.mu.Unlock()
-	time.Sleep(a.putTime)
+	if a.putTakes != nil {
+		time.Sleep(a.putTakes())
+	} else {
+		time.Sleep(a.putTime)
+	}
 	if a.putFails != nil {
 		if err := a.putFails(n); err != nil {
 			return err

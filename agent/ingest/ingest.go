@@ -80,9 +80,9 @@ func DefaultConfig() Config {
 	return Config{
 		SegmentBytesMax:  8 << 20,
 		BatchesMax:       12_000,
-		Linger:           250 * time.Millisecond,
+		Linger:           300 * time.Millisecond,
 		BufferBytesMax:   64 << 20,
-		UploadsMax:       4,
+		UploadsMax:       8,
 		PutsPerSecondMax: 25,
 		HoldMax:          time.Second,
 		WaitMax:          2 * time.Minute,

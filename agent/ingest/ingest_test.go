@@ -346,9 +346,9 @@ func TestPace_BudgetFollowsTheLoad(t *testing.T) {
 		least, most    float64 // flushes a second
 	}{
 		{100 << 10, false, cfg.PutsPerSecondMax - 2, cfg.PutsPerSecondMax + 1},
-		{12 << 20, false, 10, 20},
-		{24 << 20, false, 3.8, 6},
-		{32 << 20, false, 3.8, 4.5}, // 136 a GiB are 4.25
+		{12 << 20, false, 8, 18},
+		{20 << 20, false, 3.2, 6},
+		{32 << 20, false, 3.9, 4.25}, // 136 a GiB are 4.25
 		{128 << 20, false, 15.5, 16.5},
 		{128 << 20, true, 24, 26},
 	} {

@@ -50,7 +50,7 @@ func (p *program) agentCommand() *cli.Command {
 			&cli.StringFlag{Name: flagCacheDisk, Usage: "keep blocks that were read from the bucket in the folder `PATH` too, which is this agent's alone (empty: in memory only)"},
 			&cli.StringFlag{Name: flagCacheDiskBytes, Value: "16GiB", Usage: "of --cache-disk: use up to `SIZE` of it"},
 			&cli.StringFlag{Name: flagPrices, Usage: "dollars for a thousand requests to the bucket, for the metric wadi_cost_dollars_total: `KIND=PRICE,…` (by default list prices by the bucket's URL; S3 Standard: put=0.005,get=0.0004,list=0.005,delete=0)"},
-			&cli.Float64Flag{Name: flagPutBudget, Value: agent.Default().Ingest.PutsPerSecondMax, Usage: "spend up to `N` PUTs a second to answer producers sooner while there is little to write; from 24 MiB/s on segments fill by themselves. 25 without pause are 329 dollars a month in S3 Standard, an idle agent spends none"},
+			&cli.Float64Flag{Name: flagPutBudget, Value: agent.Default().Ingest.PutsPerSecondMax, Usage: "spend up to `N` PUTs a second to answer producers sooner while there is little to write; from 20 MiB/s on segments fill by themselves. 25 without pause are 329 dollars a month in S3 Standard, an idle agent spends none"},
 			&cli.DurationFlag{Name: "bucket-hedge-get", Usage: "ask the bucket again for what it hasn't sent after `TIME` (0: don't; at most 5 % of requests)"},
 			&cli.DurationFlag{Name: "bucket-hedge-put", Usage: "send the bucket again what it hasn't taken after `TIME` (0: don't; at most 20 % of requests)"},
 			&cli.StringFlag{Name: "metastore", Usage: "keep journals at `URL`: sqlite:///path, postgres://…, memory://"},
