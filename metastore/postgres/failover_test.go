@@ -215,6 +215,9 @@ func TestMove_WhatOthersPushed(t *testing.T) {
 	if moved := new(MovedError); !errors.As(err, &moved) || len(moved.Waiting) != 1 || moved.Waiting[0] != int64(another) {
 		t.Fatalf("append on another server: %v", err)
 	}
+	if places, err := s.Snapshots(ctx, []metastore.JournalID{shard0}); !errors.As(err, new(*MovedError)) {
+		t.Errorf("snapshots of a server that is not confirmed: %v, %v", places, err)
+	}
 	if s.Pushed(before, shard0, 3) {
 		t.Error("an entry was taken after the next server was told what had been seen")
 	}

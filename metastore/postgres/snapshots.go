@@ -4,42 +4,55 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/wadi-io/wadi/metastore"
 )
 
-const snapshotsSQL = `select journal, version, object, hash, size from wadi.snapshots where journal = any ($1) order by journal`
+// A row without a journal says whether the server is the known one.
+const snapshotsSQL = `select h.settled, s.journal, s.version, s.object, s.hash, s.size
+	from (select wadi.settled($2) as settled) h left join wadi.snapshots s on h.settled and s.journal = any ($1) order by s.journal`
 
-// Snapshots implements metastore.Store.
+// Snapshots implements metastore.Store. It waits until the server is confirmed: a
+// replica that began with another server's snapshot would find its tail lost here.
 func (s *Store) Snapshots(ctx context.Context, journals []metastore.JournalID) ([]metastore.SnapshotPlace, error) {
 	if err := s.cluster.Check(journals...); err != nil {
 		return nil, err
 	}
-	rows, err := s.pool.Query(ctx, s.sql[snapshotsSQL], journalIDs(journals))
-	if err != nil {
-		return nil, failed(ctx, s.pool, "find snapshots", err)
+	for tries := 0; tries < 2; tries++ {
+		known, sight, err := s.sighted(ctx)
+		if err != nil {
+			return nil, err
+		}
+		places, settled, err := s.snapshotsOnce(ctx, known, journals)
+		if err != nil || settled {
+			return places, err
+		}
+		s.server.doubted(sight) // the next try confirms it
 	}
-	defer rows.Close()
-	var places []metastore.SnapshotPlace
-	for rows.Next() {
-		var journal int32
-		var version, size int64
-		var object string
+	return nil, errMoved
+}
+
+func (s *Store) snapshotsOnce(ctx context.Context, known string, journals []metastore.JournalID) (places []metastore.SnapshotPlace, settled bool, err error) {
+	scan := func(rows pgx.Rows) error {
+		var journal pgtype.Int4
+		var version, size pgtype.Int8
+		var object pgtype.Text
 		var hash []byte
-		if err := rows.Scan(&journal, &version, &object, &hash, &size); err != nil {
-			return nil, failed(ctx, s.pool, "find snapshots", err)
+		if err := rows.Scan(&settled, &journal, &version, &object, &hash, &size); err != nil || !journal.Valid {
+			return err
 		}
-		p := metastore.SnapshotPlace{
-			Journal: metastore.JournalID(journal), Version: metastore.Version(version), Object: object, Size: size,
-		}
+		p := metastore.SnapshotPlace{Journal: metastore.JournalID(journal.Int32), Version: metastore.Version(version.Int64),
+			Object: object.String, Size: size.Int64}
 		copy(p.Hash[:], hash)
 		places = append(places, p)
+		return nil
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed(ctx, s.pool, "find snapshots", err)
+	if err := s.pool.each(ctx, s.sql[snapshotsSQL], scan, journalIDs(journals), known); err != nil {
+		return nil, false, failed(ctx, s.pool, "find snapshots", err)
 	}
-	return places, nil
+	return places, settled, nil
 }
 
 const placeSnapshotSQL = `select outcome, old_version, old_object, old_hash, old_size
