@@ -72,12 +72,13 @@ READ     ?= assign
 FAULTS   ?= mix
 BUCKET   ?= moto
 WINDOW   ?= 30s
+AUDIT    ?= 0
 
 chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATION=300s SEED=0 AGENTS=3 READ=assign|subscribe|both FAULTS=mix|rolling)
 	$(GO) build -o .cache/wadi ./cmd/wadi
 	$(GO) build -o .cache/chaos ./bench/chaos
 	cd $(CLIENTS) && $(GO) build -o $(CURDIR)/.cache/workload ./workload
-	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -bucket $(BUCKET)
+	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -bucket $(BUCKET) -audit-segments $(AUDIT)
 
 cluster: check ## run Postgres and three agents in three zones on this machine, for you to try (BUCKET=folder|moto|minio|gcs)
 	$(GO) build -o wadi ./cmd/wadi

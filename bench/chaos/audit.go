@@ -49,8 +49,8 @@ func (r *run) audit(ctx context.Context) {
 		a.found("bucket and metastore don't agree: %v", err)
 		return
 	}
-	r.note("audit: %d partitions, %d extents and %d merged ones in %d segments; %d snapshots placed; objects: %s",
-		a.partitions, a.named, a.merged, len(a.segments)+len(a.merges), a.snapshots, bill)
+	r.note("audit: %d partitions, %d extents and %d merged ones in %d segments, of which %d were read; %d snapshots placed; objects: %s",
+		a.partitions, a.named, a.merged, len(a.segments)+len(a.merges), a.read+len(a.merges), a.snapshots, bill)
 }
 
 // piece is an extent as an entry names it.
@@ -71,6 +71,7 @@ type auditor struct {
 	merges   map[string][]mergedPiece                    // what rows name, by segment
 
 	partitions, named, merged, snapshots int
+	read                                 int // segments, merged ones aside
 }
 
 func (a *auditor) open(ctx context.Context) error {
@@ -171,6 +172,10 @@ func (a *auditor) readSegments(ctx context.Context) error {
 	readers, ctx := errgroup.WithContext(ctx)
 	readers.SetLimit(readersMax)
 	for id, pieces := range a.segments {
+		if a.read++; a.auditMax > 0 && a.read > a.auditMax {
+			a.read--
+			break
+		}
 		readers.Go(func() error {
 			a.readSegment(ctx, id, pieces)
 			return ctx.Err()

@@ -32,6 +32,7 @@ type settings struct {
 	rate      int
 	arguments string
 	debug     string
+	auditMax  int
 }
 
 func main() {
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&s.rate, "rate", 25, "sends a second of each of the eight producers")
 	flag.StringVar(&s.arguments, "agent-arguments", "", "more of each agent, separated by spaces")
 	flag.StringVar(&s.debug, "debug", "", "let librdkafka log these contexts (cgrp,topic,fetch,…)")
+	flag.IntVar(&s.auditMax, "audit-segments", 0, "how many segments the audit reads, drawn from all that were not merged; 0: all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -175,6 +177,8 @@ func (r *run) all(ctx context.Context, faults []fault) error {
 	}
 	r.judge()
 	r.tell(n)
+	r.audit(ctx)
+	r.readLogs()
 	return nil
 }
 
@@ -212,6 +216,4 @@ func (r *run) afterHeal(ctx context.Context, n *nemesis) {
 			r.found("%s didn't stop within %v of SIGTERM", a.Name, farewellMax)
 		}
 	}
-	r.audit(ctx)
-	r.readLogs()
 }
