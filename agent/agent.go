@@ -17,7 +17,9 @@ import (
 	wadihttp "github.com/wadi-io/wadi/agent/http"
 	"github.com/wadi-io/wadi/agent/ingest"
 	"github.com/wadi-io/wadi/agent/metrics"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -217,6 +219,30 @@ func (a *Agent) sources(p *process) metrics.Sources {
 			v := p.members.View()
 			return metrics.Agents{Live: len(v.Live()), Named: len(v.Named()), Level: p.level(), Served: len(v.Served())}
 		},
+		Shards: p.counts,
+		Transactions: func() *transaction.Stats {
+			if t := a.serving.Load(); t != nil {
+				stats := t.ids.Stats()
+				return &stats
+			}
+			return nil
+		},
 		Clock: time.Now,
 	}
+}
+
+// counts says how much the replicas of all shards hold.
+func (p *process) counts() (all shard.Counts) {
+	for i := range p.store.Cluster().Shards {
+		metastore.View(p.follower.Replica(metastore.ShardJournal(i)), func(s *shard.State) {
+			n := s.Counts()
+			all.Partitions += n.Partitions
+			all.Extents += n.Extents
+			all.Producers += n.Producers
+			all.Open += n.Open
+			all.Aborted += n.Aborted
+			all.UnstableMax = max(all.UnstableMax, n.UnstableMax)
+		})
+	}
+	return all
 }

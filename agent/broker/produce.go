@@ -322,6 +322,9 @@ func (p *produce) answer(ctx context.Context) wire.Answer {
 
 // tellOutcomes counts the partitions' codes.
 func (p *produce) tellOutcomes() {
+	if p.closeErr != nil {
+		p.b.deps.Outcome(keyProduce, outcomeClosed, 1)
+	}
 	fine := 0
 	for i := range p.resp.Topics {
 		for j := range p.resp.Topics[i].Partitions {

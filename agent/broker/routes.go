@@ -50,7 +50,7 @@ const (
 
 // Routes is the one table of requests: what is dispatched, and what ApiVersions says.
 func (b *Broker) Routes() []wire.Route {
-	return []wire.Route{
+	return b.counted([]wire.Route{
 		// Versions 0 to 2 are refused; librdkafka gives up compression unless 0 is offered.
 		{Key: keyProduce, Min: 0, Max: 13, Start: b.startProduce},
 		{Key: keyFetch, Min: 4, Max: 18, Handle: b.handleFetch},
@@ -95,5 +95,5 @@ func (b *Broker) Routes() []wire.Route {
 		{Key: keyDescribeProducers, Min: 0, Max: 0, Handle: b.handleDescribeProducers},
 		{Key: keyListConfigResources, Min: 0, Max: 1, Handle: b.handleListConfigResources},
 		{Key: keyDescribePartitions, Min: 0, Max: 0, Handle: b.handleDescribeTopicPartitions},
-	}
+	})
 }

@@ -132,6 +132,7 @@ func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 	} else {
 		in.uploads.End()
 		// Durable, unknown to readers. If we die here it is collected once the term is dead.
+		in.Stats.Segments.Add(1)
 		in.Stats.SegmentBytes.Add(int64(len(body)))
 		in.deps.Cache.Put(f.id, body, in.deps.Buffers.Put)
 		in.observe(StageUpload, took)

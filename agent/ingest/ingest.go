@@ -151,7 +151,7 @@ type Deps struct {
 // Stats counts what the ingest path did.
 type Stats struct {
 	FlushesBySize, FlushesByLinger, FlushesAtOnce atomic.Int64
-	SegmentBytes, Batches, Records                atomic.Int64
+	Segments, SegmentBytes, Batches, Records      atomic.Int64
 	UploadsFailed, Appends, Voids, Held, Fences   atomic.Int64
 	Duplicates                                    atomic.Int64
 	Observe                                       func(stage Stage, d time.Duration) // nil: nobody looks

@@ -55,7 +55,7 @@ func seconds() []float64 {
 func New(registerer prometheus.Registerer, version string, names Names) (*Metrics, error) {
 	m := &Metrics{
 		names:          names,
-		outcomes:       counters("wadi_request_outcomes_total", "Outcomes of Produce, one a partition, and of Fetch, one a request and one a partition that has an error.", "request", "code"),
+		outcomes:       counters("wadi_request_outcomes_total", "Outcomes of requests: the first error in the answer, else NONE. Of Produce one a partition, of Fetch one a request and one a partition that has an error.", "request", "code"),
 		took:           histograms("wadi_request_seconds", "From a request's last byte to the end of its answer.", "request"),
 		requestBytes:   counters("wadi_request_bytes_total", "Bytes of requests that were read.", "request"),
 		answerBytes:    counters("wadi_answer_bytes_total", "Bytes of answers that were written.", "request"),

@@ -19,8 +19,10 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/catalog"
+	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -96,7 +98,11 @@ func touch(m *Metrics) {
 		Peers:           func() *follow.Stats { return &follow.Stats{Peers: 16, Reachable: 17} },
 		Compaction:      func() *Compaction { return &Compaction{Merges: 18} },
 		Agents:          func() Agents { return Agents{Live: 21, Named: 22, Level: 2, Served: 23} },
-		Clock:           func() time.Time { return begin },
+		Shards:          func() shard.Counts { return shard.Counts{Partitions: 24, Extents: 25, Producers: 26, UnstableMax: 27} },
+		Transactions: func() *transaction.Stats {
+			return &transaction.Stats{Committed: 28, Aborted: 29, TimedOut: 30, IDs: 31, Ongoing: 32, Prepared: 33, OldestFor: 34 * time.Second}
+		},
+		Clock: func() time.Time { return begin },
 	})
 }
 
@@ -217,6 +223,12 @@ func TestValues(t *testing.T) {
 		"wadi_cache_disk_hits_total":                                19,
 		"wadi_cache_disk_bytes_max":                                 20,
 		"wadi_buffers_idle_bytes":                                   14,
+		"wadi_partitions":                                           24,
+		"wadi_unstable_records_max":                                 27,
+		"wadi_transactions_ended_total outcome=committed":           28,
+		"wadi_transactions_ended_total outcome=timed_out":           30,
+		"wadi_transactions_prepared":                                33,
+		"wadi_transaction_oldest_seconds":                           34,
 		"wadi_replica_version journal=groups-3":                     0,
 		"wadi_replica_stopped journal=catalog":                      0,
 	} {
@@ -233,6 +245,7 @@ func TestWatch_BetweenTerms(t *testing.T) {
 		Server:          func() *wire.Stats { return nil },
 		Ingest:          func() *ingest.Stats { return nil },
 		AppendsRepeated: func() *int64 { return nil },
+		Transactions:    func() *transaction.Stats { return nil },
 	})
 	if families := gather(t, r); len(families) != 1 {
 		t.Errorf("%v", families)

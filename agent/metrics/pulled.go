@@ -11,7 +11,9 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/follow"
 	"github.com/wadi-io/wadi/agent/ingest"
+	"github.com/wadi-io/wadi/agent/transaction"
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/shard"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -32,6 +34,8 @@ type Sources struct {
 	Peers           func() *follow.Stats
 	Compaction      func() *Compaction
 	Agents          func() Agents
+	Shards          func() shard.Counts // of all replicas together
+	Transactions    func() *transaction.Stats
 	Clock           func() time.Time // that Replica.FreshAt is told by; needed for Replicas
 }
 
@@ -72,7 +76,7 @@ func (m pulledMetric) of(values ...string) pulledMetric {
 func newPulled() *pulled {
 	p := &pulled{groups: []group{
 		serverGroup(), ingestGroup(), writerGroup(), fetchGroup(), cacheGroup(), cacheDiskGroup(), buffersGroup(), statementsGroup(), replicasGroup(), lostTailsGroup(),
-		pushedGroup(), peersGroup(), compactionGroup(), agentsGroup(),
+		pushedGroup(), peersGroup(), compactionGroup(), agentsGroup(), shardsGroup(), transactionsGroup(),
 	}}
 	p.sources.Store(&Sources{})
 	return p
@@ -126,6 +130,7 @@ func ingestGroup() group {
 	flushes := counter("wadi_flushes_total", "Flushes begun, by what began them: size, linger, or an upload slot that was free at once.", "reason")
 	return group{[]pulledMetric{
 		flushes.of("size"), flushes.of("linger"), flushes.of("at_once"),
+		counter("wadi_segments_total", "Segments that were uploaded."),
 		counter("wadi_segment_bytes_total", "Bytes of segments that were uploaded."),
 		counter("wadi_uploads_failed_total", "Segments that could not be uploaded."),
 		counter("wadi_batches_total", "Batches that stand in the log."),
@@ -141,7 +146,7 @@ func ingestGroup() group {
 		}
 		if v := s.Ingest(); v != nil {
 			emit("", float64(v.FlushesBySize.Load()), float64(v.FlushesByLinger.Load()), float64(v.FlushesAtOnce.Load()),
-				float64(v.SegmentBytes.Load()), float64(v.UploadsFailed.Load()), float64(v.Batches.Load()), float64(v.Records.Load()),
+				float64(v.Segments.Load()), float64(v.SegmentBytes.Load()), float64(v.UploadsFailed.Load()), float64(v.Batches.Load()), float64(v.Records.Load()),
 				float64(v.Appends.Load()), float64(v.Voids.Load()), float64(v.Held.Load()), float64(v.Fences.Load()), float64(v.Duplicates.Load()))
 		}
 	}}

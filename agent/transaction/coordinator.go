@@ -18,6 +18,7 @@ type Coordinator struct {
 	cfg   Config
 	deps  Deps
 	lanes []*lane // by journal
+	ended ended
 }
 
 // New returns a Coordinator; Run starts it.

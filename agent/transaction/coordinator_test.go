@@ -326,6 +326,9 @@ func TestCoordinator_TimeOut(t *testing.T) {
 		if a.status() != stored.CompleteAbort || a.ended(who.ProducerID, x, 3) != 3 {
 			t.Errorf("%v after the time-out", a.status())
 		}
+		if got := a.Stats(); got != (Stats{TimedOut: 1, IDs: 1}) {
+			t.Errorf("%+v", got)
+		}
 		_, err := a.end(who, true, true)
 		w.want(err, ErrInvalidState, "the end that came late")
 		if next := a.init(); next.ProducerID != who.ProducerID || next.Epoch != who.Epoch+2 {
@@ -419,6 +422,39 @@ func TestCoordinator_ManyIDs(t *testing.T) {
 		}
 		if n := a.counting.Statements().Since(before).Append; n > 2 {
 			t.Errorf("%d appends", n)
+		}
+	})
+}
+
+// TestCoordinator_Stats: decisions are counted by whoever made them, once, and what isn't
+// decided is there with its age.
+func TestCoordinator_Stats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a, b := w.start(nil), w.start(func(_ *Config, d *Deps) { d.Owns = func(int) bool { return false } })
+		who := a.init()
+		for i, commit := range []bool{true, false, true} {
+			a.enter(entry(who, true, 3))
+			if i == 2 {
+				time.Sleep(5 * time.Second)
+				if got := a.Stats(); got != (Stats{Committed: 1, Aborted: 1, IDs: 1, Ongoing: 1, OldestFor: 5 * time.Second}) {
+					t.Errorf("while one is ongoing: %+v", got)
+				}
+			}
+			answer, err := a.end(who, true, commit)
+			w.check(err)
+			_, err = a.end(who, true, commit) // again
+			w.check(err)
+			who = answer
+			time.Sleep(2 * time.Second) // what is left to append is appended
+		}
+		_, err := a.end(who, true, false) // an empty one
+		w.check(err)
+		if got := a.Stats(); got != (Stats{Committed: 2, Aborted: 1, IDs: 1}) {
+			t.Errorf("%+v", got)
+		}
+		if got := b.Stats(); got != (Stats{}) {
+			t.Errorf("of who coordinates nothing: %+v", got)
 		}
 	})
 }

@@ -29,6 +29,8 @@ type verdict struct {
 	answer Answer
 	err    error
 	sure   bool // an answer without an append that no newer state would change
+	// timedOut: the decision was made because the transaction's time was up.
+	timedOut bool
 }
 
 // settled tells whether there is nothing to append.
@@ -189,6 +191,9 @@ func (l *lane) flush(ctx context.Context) error {
 			case stored.Addition:
 				o.stood, o.number = came.Stood, came.Number
 			}
+		}
+		if o.stood {
+			l.c.ended.count(&s.verdict)
 		}
 		if o.stood && s.prepared {
 			l.finish(s.request.id)

@@ -34,7 +34,7 @@ func (c *Coordinator) abortTimedOut(_ context.Context, l *lane) {
 			if now := s.Get(t.ID); now == nil || now.Number != t.Number || now.Status != stored.Ongoing {
 				return verdict{}
 			}
-			return verdict{decision: fence(s.Get(t.ID))}
+			return verdict{decision: fence(s.Get(t.ID)), timedOut: true}
 		}}
 		if err := l.submit(r); err != nil {
 			return // The next look finds them.

@@ -158,8 +158,9 @@ func (s *State) Partitions() []PartitionID {
 // Counts says how much the state holds, for metrics.
 type Counts struct {
 	Partitions, Extents, Producers int
-	Open                           int // transactions, counted in each of their partitions
-	Aborted                        int // the same
+	Open                           int   // transactions, counted in each of their partitions
+	Aborted                        int   // the same
+	UnstableMax                    int64 // records above the last stable offset, of the partition that has most
 }
 
 // Counts walks the partitions.
@@ -172,6 +173,7 @@ func (s *State) Counts() Counts {
 			c.Producers += len(p.producers)
 			c.Open += len(p.open)
 			c.Aborted += len(p.aborted)
+			c.UnstableMax = max(c.UnstableMax, p.highWatermark-p.lastStable())
 		}
 	}
 	return c

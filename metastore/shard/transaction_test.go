@@ -127,6 +127,10 @@ func TestTransactions_LastStableAndAborted(t *testing.T) {
 		if got := j.stable(); got != step.stable {
 			t.Errorf("step %d: stable to %d, want %d", i, got, step.stable)
 		}
+		_, high, stable, _ := j.state.Bounds(p0)
+		if got := j.state.Counts().UnstableMax; got != high-stable {
+			t.Errorf("step %d: %d records are unstable, want %d", i, got, high-stable)
+		}
 	}
 	seven, eight := AbortedTransaction{7, 10, 56}, AbortedTransaction{8, 20, 50}
 	for _, c := range []struct {
