@@ -53,7 +53,7 @@ func homeTable() []home {
 		{"github.com/twmb/franz-go/pkg/kerr", []string{"wire", "agent/broker", "cmd", "bench/simulation"}, []string{"agent"}},
 		{"github.com/twmb/franz-go/pkg/kgo", []string{"cmd", "bench"}, []string{"wire", "agent"}},
 		{"github.com/twmb/franz-go/pkg/kadm", []string{"cmd", "bench"}, []string{"agent"}},
-		{"github.com/klauspost/compress", []string{"wire/batch"}, []string{"wire"}},
+		{"github.com/klauspost/compress", []string{"wire/batch", "compaction/archive"}, []string{"wire"}},
 		{"github.com/pierrec/lz4/v4", []string{"wire/batch"}, []string{"wire"}},
 		{"github.com/prometheus/", []string{"agent"}, []string{"cmd"}},
 		{"github.com/xdg-go/scram", []string{"agent/broker"}, []string{"cmd"}},
