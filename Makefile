@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-archive test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -34,6 +34,10 @@ test-s3: check ## run the tests on moto's S3 server, which needs python3 and is 
 
 test-buckets: check ## run the buckets' tests on MinIO and fake-gcs-server too (built once, 10 minutes)
 	$(GO) test -tags buckets ./agent/bucket/...
+
+test-archive: check ## read an archive of real records with DuckDB and pyarrow, which it fetches; needs python3
+	@cmd/wadi/analyst/fetch.sh $(CURDIR)/.cache/analyst
+	WADI_TEST_ANALYST=$(CURDIR)/.cache/analyst $(GO) test -tags archive -run '^TestArchive_Engines' -count=1 ./cmd/wadi
 
 test-race: check-cc ## run the tests under the race detector
 	$(GO) test -race ./...

@@ -97,15 +97,21 @@ func (e *Encoder) Encode(info Info, rows []Row) ([]byte, error) {
 // group writes the columns of a row group, in the order of the schema.
 func (e *Encoder) group(g file.SerialRowGroupWriter, info Info, rows []Row) error {
 	topic := parquet.ByteArray(info.Topic)
+	create, logAppend := timestampType(false), timestampType(true)
 	valid := func(r *Row) bool { return info.Value.valid(r.Value) }
 	columns := []func(file.ColumnChunkWriter) error{
 		e.bytes(rows, func(*Row) []byte { return topic }, false),
 		func(w file.ColumnChunkWriter) error { return e.partitions(w, info.Partition, len(rows)) },
 		e.numbers(rows, func(r *Row) (int64, bool) { return r.Offset, true }, false),
 		e.numbers(rows, func(r *Row) (int64, bool) { return r.Timestamp * 1000, hasTime(r.Timestamp) }, true),
-		e.bytes(rows, func(r *Row) []byte { return timestampType(r.AppendTime) }, false),
+		e.bytes(rows, func(r *Row) []byte {
+			if r.AppendTime {
+				return logAppend
+			}
+			return create
+		}, false),
 		e.bytes(rows, func(r *Row) []byte { return r.Key }, true),
-		e.headers(rows, func(h *batch.RecordHeader) []byte { return bytes.ToValidUTF8(h.Key, []byte("\uFFFD")) }, 1),
+		e.headers(rows, headerName, 1),
 		e.headers(rows, func(h *batch.RecordHeader) []byte { return h.Value }, 2),
 	}
 	if info.Value == Binary {
@@ -138,6 +144,14 @@ func (e *Encoder) group(g file.SerialRowGroupWriter, info Info, rows []Row) erro
 		}
 	}
 	return nil
+}
+
+// headerName is a header's name as UTF-8.
+func headerName(h *batch.RecordHeader) []byte {
+	if utf8.Valid(h.Key) {
+		return h.Key
+	}
+	return bytes.ToValidUTF8(h.Key, []byte("\uFFFD"))
 }
 
 // valid tells whether a value can be typed so.
