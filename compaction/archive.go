@@ -242,6 +242,28 @@ func (c *Compactor) archiveRows(ctx context.Context, a *archiving, w *work) (*wo
 func (w *work) hours() (hours map[archive.Hour][]archive.Row, to int64, err error) {
 	hours = map[archive.Hour][]archive.Row{}
 	size := 0
+	// Those of the hour that is gathered, so that the map isn't asked for each record. The first has room
+	// for all there are: mostly they are of one hour.
+	var rows []archive.Row
+	var gathered archive.Hour
+	turn := func(hour archive.Hour) {
+		if rows != nil {
+			hours[gathered] = rows
+		}
+		if rows, gathered = hours[hour], hour; rows == nil {
+			n := 1
+			if len(hours) == 0 {
+				n = max(n, w.recordsMax())
+			}
+			rows = make([]archive.Row, 0, n)
+			hours[hour] = rows
+		}
+	}
+	defer func() {
+		if err == nil && rows != nil {
+			hours[gathered] = rows
+		}
+	}()
 	for _, b := range w.batches {
 		// A batch may have been merged already or not: its header's offsets are patched here.
 		batch.SetBaseOffset(b.body, b.base)
@@ -263,15 +285,28 @@ func (w *work) hours() (hours map[archive.Hour][]archive.Row, to int64, err erro
 				continue
 			}
 			hour := archive.HourOf(r.Timestamp)
-			if _, open := hours[hour]; !open && len(hours) >= archiveHoursMax {
-				hour = archive.NoHour // a batch scattered over many hours doesn't make as many objects
+			if rows == nil || hour != gathered {
+				if _, open := hours[hour]; !open && len(hours) >= archiveHoursMax {
+					hour = archive.NoHour // a batch scattered over many hours doesn't make as many objects
+				}
+				turn(hour)
 			}
-			row := archive.Row{Record: r, AppendTime: h.LogAppendTime()}
-			hours[hour] = append(hours[hour], row)
-			size += row.Size()
+			rows = append(rows, archive.Row{Record: r, AppendTime: h.LogAppendTime()})
+			size += rows[len(rows)-1].Size()
 		}
 	}
 	return hours, w.to, nil
+}
+
+// recordsMax is how many records the work's batches have by their headers, as far as a job takes them.
+func (w *work) recordsMax() int {
+	n := int64(0)
+	for _, b := range w.batches {
+		if h, err := batch.Parse(b.body); err == nil {
+			n += int64(max(0, h.Records))
+		}
+	}
+	return int(min(n, archiveRowBytesMax/archive.RowBytesMin))
 }
 
 // isAborted tells whether a transactional batch is one of an aborted transaction.

@@ -22,17 +22,17 @@ type Row struct {
 
 // Size is what a row takes in memory, in bytes.
 func (r *Row) Size() int {
-	n := rowBytes + len(r.Key) + len(r.Value)
+	n := RowBytesMin + len(r.Key) + len(r.Value)
 	for i := range r.Headers {
 		n += headerBytes + len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
 	return n
 }
 
-const (
-	rowBytes    = 112
-	headerBytes = 48
-)
+// RowBytesMin is what a row takes that has nothing in it.
+const RowBytesMin = 112
+
+const headerBytes = 48
 
 // Info says of what the rows of an object are.
 type Info struct {

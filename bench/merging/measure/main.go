@@ -1,0 +1,66 @@
+// Command measure measures what merging saves, and what the archive costs: see the README one folder up.
+//
+//	measure day [-segments N] [-partitions N] [-batches N] [-bytes N]
+//	measure archive [-file ARRAY.json.gz] [-mib N]
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	what := "help"
+	if len(args) > 0 {
+		what, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet(what, flag.ContinueOnError)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	switch what {
+	case "day":
+		d := day{}
+		flags.IntVar(&d.segments, "segments", 100_000, "flushes of the day")
+		partitions, batches := flags.Int("partitions", 16, "partitions of the topic"), flags.Int("batches", 4, "partitions in each flush")
+		flags.IntVar(&d.valueBytes, "bytes", 1000, "of a record's value, about")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		if d.partitions, d.perFlush = int32(*partitions), int32(*batches); d.segments < 1 || d.perFlush < 1 || d.perFlush > d.partitions || d.valueBytes < 2 {
+			return fmt.Errorf("at least a flush, and no more batches in it than partitions")
+		}
+		without, err := d.run(ctx, false)
+		if err != nil {
+			return err
+		}
+		with, err := d.run(ctx, true)
+		if err != nil {
+			return err
+		}
+		if without.records != with.records || without.replayed != with.replayed {
+			return fmt.Errorf("%d records of %d bytes are read without merging, %d of %d with", without.records, without.replayed, with.records, with.replayed)
+		}
+		d.print(os.Stdout, without, with)
+		return nil
+	case "archive":
+		a := archiving{}
+		flags.StringVar(&a.file, "file", "cmd/wadi/clients/testdata/flights-20k.json.gz", "a JSON array in gzip, each element a record")
+		flags.StringVar(&a.profile, "profile", "", "write a profile of the archive's CPU time to this file")
+		mib := flags.Int64("mib", 256, "of values; the elements are repeated")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		a.bytes = *mib << 20
+		return a.run(ctx, os.Stdout)
+	}
+	return fmt.Errorf("usage: measure day|archive -help")
+}
