@@ -130,7 +130,8 @@ func lastTerm(ctx context.Context, b Bucket) (metastore.Term, error) {
 	return metastore.Term(highest), err
 }
 
-// search returns the highest number that there is, by a function that returns the lowest one above another.
+// search returns the highest number that there is, by a function that returns one above another, 0 if
+// there is none.
 func search(next func(uint64) (uint64, error)) (uint64, error) {
 	found := uint64(0)
 	for step := uint64(1); step > 0; {
@@ -147,20 +148,29 @@ func search(next func(uint64) (uint64, error)) (uint64, error) {
 	return found, nil
 }
 
-// lastSegment is the highest number of a term's segments, 0 if it has none.
+// lastSegment is the highest number of a term's segments, 0 if it has none. A page that
+// isn't full ends with it, so a young term takes one request.
 func lastSegment(ctx context.Context, b Bucket, t metastore.Term) (uint64, error) {
 	prefix := termPrefix(t)
-	return search(func(n uint64) (uint64, error) {
-		objects, err := b.List(ctx, prefix, segment.ID{Term: uint64(t), Number: n}.Key(), 1)
+	last := uint64(0)
+	found, err := search(func(n uint64) (uint64, error) {
+		if last > 0 {
+			return 0, nil
+		}
+		objects, err := b.List(ctx, prefix, segment.ID{Term: uint64(t), Number: n}.Key(), bucket.ListMax)
 		if err != nil {
 			return 0, fmt.Errorf("list the segments of term %d: %w", t, err)
 		}
 		if len(objects) == 0 {
 			return 0, nil
 		}
-		id, _ := segment.ParseKey(objects[0].Key)
+		id, _ := segment.ParseKey(objects[len(objects)-1].Key)
+		if len(objects) < bucket.ListMax {
+			last = id.Number
+		}
 		return id.Number, nil
 	})
+	return max(found, last), err
 }
 
 // termPrefix is what the keys of a term's segments begin with.
