@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-archive test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-archive test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka sim sabotage lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -114,10 +114,11 @@ SEEDS   ?= 100
 SEED0   ?= 0
 ARGS    ?=
 
-sim: check ## simulate SEEDS (100) clusters from SEED0 on; TWICE=1 compares traces
-	GOOS=wasip1 GOARCH=wasm $(GO) build -o .cache/seed.wasm ./bench/simulation/seed
-	cd bench/simulation/replay && $(GO) build -o $(CURDIR)/.cache/replay .
-	.cache/replay -program .cache/seed.wasm -cache .cache/wazero -seed0 $(SEED0) -seeds $(SEEDS) $(if $(TWICE),-twice) -- $(ARGS)
+sim: check ## simulate the kept seeds and SEEDS (100) clusters from SEED0 on (drawn); TWICE=1 compares traces, FOR=3m ends
+	$(GO) run ./bench/simulation/sim -kept bench/simulation/seeds.txt -seed0 $(SEED0) -seeds $(SEEDS) $(if $(FOR),-for $(FOR)) $(if $(TWICE),-twice) -- $(ARGS)
+
+sabotage: check ## find each deliberate bug by simulation, and write the table (goes on where it was; ONLY=name AGAIN=1 FOR=5m)
+	$(GO) run ./bench/simulation/sabotage -out bench/simulation/SABOTAGE.md $(if $(ONLY),-only '$(ONLY)') $(if $(AGAIN),-again) $(if $(FOR),-for $(FOR))
 
 lint: check ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l agent bench cmd compaction metastore wire); if [ -n "$$unformatted" ]; then echo "not as gofmt writes it: $$unformatted" >&2; exit 1; fi

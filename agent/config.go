@@ -73,6 +73,8 @@ type Given struct {
 	Bucket   bucket.Bucket   // instead of Config.Bucket, which still says by its scheme what PUTs cost
 	Store    metastore.Store // instead of Config.Metastore
 
+	BlockBytes int // of the cache in memory; 0: as large as Config.CacheBytes suits
+
 	PeerListener net.Listener // instead of a socket at Config.Peer.Listen
 	DialPeer     func(ctx context.Context, address string) (net.Conn, error)
 

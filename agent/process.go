@@ -199,6 +199,9 @@ func (p *process) openReaders(cfg Config, settings *broker.Settings) (err error)
 	cc := cache.DefaultConfig()
 	cc.BytesMax = cfg.CacheBytes
 	cc.Outside = p.outsideBytes
+	if cfg.Given.BlockBytes > 0 {
+		cc.BlockBytes = cfg.Given.BlockBytes
+	}
 	for cc.BytesMax < cacheBlocksMin*int64(cc.BlockBytes) {
 		cc.BlockBytes /= 2
 	}

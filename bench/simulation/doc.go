@@ -10,8 +10,8 @@
 // bucket, and bits that flip on the way from it; topics that come and go.
 //
 // Does not: depend on the machine's time or randomness. It has to run where both are
-// given: command replay (a module of its own) runs it in WebAssembly machines, one a
-// seed, whose clock jumps on when nothing can run. So a seed replays, event by event.
+// given: package faketime builds it on a runtime whose clock jumps on when nothing can
+// run, a process a seed. So a seed replays, event by event.
 //
 // Invariants: all randomness is drawn from streams named after their purpose
 // (world.stream); no map is walked in its own order; a killed process has no effect on anything any more

@@ -17,6 +17,9 @@ const (
 	snapshotAfter   = 20 * time.Second
 )
 
+// blockBytes is little, so that segments have several blocks.
+const blockBytes = 8 << 10
+
 // host runs one agent process after the other at one address.
 type host struct {
 	world   *world
@@ -58,14 +61,15 @@ func (h *host) start(ctx context.Context) {
 	cfg.Advertised = h.address
 	cfg.Bucket = "mem://"
 	cfg.Lease = h.world.cfg.Lease
-	cfg.CacheBytes = 64 << 20
+	cfg.CacheBytes = 16 << 20
 	cfg.Log = slog.New(logTo{h.world, h.name})
 	cfg.Snapshot.EntriesMin, cfg.Snapshot.After, cfg.Snapshot.LookEvery = snapshotEntries, snapshotAfter, time.Second
 	cfg.Settings = h.world.cfg.Settings
 	cfg.Given = agent.Given{
-		Listener: h.world.network.listen(h.name, h.address),
-		Bucket:   &bucketLink{h.world.bucket, g},
-		Store:    &storeLink{h.world.store, g},
+		Listener:   h.world.network.listen(h.name, h.address),
+		BlockBytes: blockBytes,
+		Bucket:     &bucketLink{h.world.bucket, g},
+		Store:      &storeLink{h.world.store, g},
 	}
 	dial := h.world.network.dialer(h.name)
 	cfg.Given.DialPeer = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }

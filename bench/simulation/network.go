@@ -146,6 +146,11 @@ func (n *network) dialer(host string) func(ctx context.Context, _, address strin
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
+		// Also a refusal takes its way, else whoever tries again at once stops time.
+		way := latencyMin + time.Duration(n.draw(int64(latencySpread)))
+		if !pause(ctx, way) {
+			return nil, fmt.Errorf("dial %s: %w", address, ctx.Err())
+		}
 		n.mu.Lock()
 		l, to := n.mu.listeners[address], n.mu.hosts[address]
 		n.mu.Unlock()

@@ -117,8 +117,7 @@ func (w *world) history() func(yield func(history.Event, error) bool) {
 	}
 }
 
-// Run simulates a seed. It must be called in a bubble of synctest, and returns when
-// all that it has begun has ended.
+// Run simulates a seed, and returns when all that it has begun has ended.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	w, err := newWorld(ctx, cfg)
 	if err != nil {

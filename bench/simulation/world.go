@@ -56,7 +56,7 @@ func (w *world) stream(purpose string) *rand.Rand {
 	return rand.New(rand.NewPCG(w.cfg.Seed, h.Sum64()))
 }
 
-// newWorld makes an empty cluster: call it in the bubble.
+// newWorld makes an empty cluster.
 func newWorld(ctx context.Context, cfg Config) (*world, error) {
 	w := &world{cfg: cfg, began: time.Now()}
 	w.network = newNetwork(w.stream("network"))

@@ -3,34 +3,33 @@
 // writes the table of how many that took.
 //
 // The bugs are not in the product: the compiler is given a changed file in place of
-// the real one (go build -overlay).
+// the real one (go build -overlay). A bug that is in the written table already is not
+// looked for again, so a run that was interrupted goes on where it was.
 package main
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"os/signal"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/wadi-io/wadi/bench/simulation/faketime"
 )
 
 func main() {
-	replay := flag.String("replay", "", "the command of bench/simulation/replay, built")
-	cache := flag.String("cache", "", "its folder for what it compiles")
-	only := flag.String("only", "", "sabotages whose names contain this")
-	seed := flag.Uint64("seed0", 1, "the first seed")
-	seedsMax := flag.Int("seeds", 1000, "seeds after which a bug counts as not found")
-	out := flag.String("out", "", "the file for the table")
-	flag.Parse()
-	missed, err := run(context.Background(), *replay, *cache, *only, *seed, *seedsMax, *out)
-	if err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	missed, err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
@@ -40,105 +39,120 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, replay, cache, only string, seed uint64, seedsMax int, out string) (missed int, err error) {
+func run(ctx context.Context, args []string) (missed int, err error) {
+	flags := flag.NewFlagSet("sabotage", flag.ContinueOnError)
+	only := flags.String("only", "", "sabotages whose names contain this")
+	first := flags.Uint64("seed0", 1, "the first seed")
+	seedsMax := flags.Int("seeds", 1000, "seeds after which a bug counts as not found")
+	out := flags.String("out", "", "the file of the table; what it has found already isn't looked for again")
+	again := flags.Bool("again", false, "look for all of them again")
+	limit := flags.Duration("for", 0, "begin no sabotage after so long; 0: no limit")
+	workers := flags.Int("workers", runtime.NumCPU(), "seeds at once")
+	if err := flags.Parse(args); err != nil {
+		return 0, err
+	}
+	found := map[string]row{}
+	if *out != "" && !*again {
+		if found, err = readTable(*out); err != nil {
+			return 0, err
+		}
+	}
 	dir, err := os.MkdirTemp("", "wadi-sabotage")
 	if err != nil {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	var rows strings.Builder
+	began := time.Now()
 	for _, s := range table() {
-		if !strings.Contains(s.name, only) {
+		if _, ok := found[s.name]; ok || !strings.Contains(s.name, *only) {
 			continue
 		}
-		program, err := s.build(ctx, dir)
+		if *limit > 0 && time.Since(began) > *limit {
+			break
+		}
+		r, err := find(ctx, dir, s, *first, *seedsMax, *workers)
 		if err != nil {
 			return missed, fmt.Errorf("%s: %w", s.name, err)
 		}
-		seeds, how, err := find(ctx, replay, cache, program, seed, seedsMax)
-		if err != nil {
-			return missed, fmt.Errorf("%s: %w", s.name, err)
-		}
-		if how == "" {
+		if !r.found() {
 			missed++
-			how = "NOT FOUND"
 		}
-		row := fmt.Sprintf("| %s | `%s` | %d | %s |\n", s.name, s.file, seeds, how)
-		fmt.Print(row)
-		rows.WriteString(row)
+		found[s.name] = r
+		fmt.Print(r.line(s))
+		if *out != "" {
+			if err := os.WriteFile(*out, []byte(writeTable(found)), 0o644); err != nil {
+				return missed, err
+			}
+		}
 	}
-	if out == "" {
-		return missed, nil
-	}
-	text := fmt.Sprintf("# Sabotages\n\nDeliberate bugs, and how many simulated seeds (from %d on) were run until the first one found it. Written by `make sabotage`.\n\n"+
-		"| bug | in | seeds | found as |\n|---|---|---|---|\n%s", seed, rows.String())
-	return missed, os.WriteFile(out, []byte(text), 0o644)
+	return missed, nil
 }
 
-// changed returns the file with the bug in it.
-func (s sabotage) changed() ([]byte, error) {
-	b, err := os.ReadFile(s.file)
-	if err != nil {
-		return nil, err
-	}
-	if n := bytes.Count(b, []byte(s.old)); n != 1 {
-		return nil, fmt.Errorf("%s has %d places for it, not one", s.file, n)
-	}
-	return bytes.Replace(b, []byte(s.old), []byte(s.new), 1), nil
+// row is what came of looking for a sabotage.
+type row struct {
+	seeds int
+	how   string
 }
 
-// build builds the simulation with the bug.
-func (s sabotage) build(ctx context.Context, dir string) (program string, err error) {
-	b, err := s.changed()
-	if err != nil {
-		return "", err
-	}
-	changed := filepath.Join(dir, filepath.Base(s.file))
-	if err := os.WriteFile(changed, b, 0o644); err != nil {
-		return "", err
-	}
-	real, err := filepath.Abs(s.file)
-	if err != nil {
-		return "", err
-	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {real: changed}})
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(path, overlay, 0o644); err != nil {
-		return "", err
-	}
-	program = filepath.Join(dir, "seed.wasm")
-	build := exec.CommandContext(ctx, "go", "build", "-overlay", path, "-o", program, "./bench/simulation/seed")
-	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if text, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, text)
-	}
-	return program, nil
+// notFound stands in the table for a bug that no seed found.
+const notFound = "NOT FOUND"
+
+func (r row) found() bool { return r.how != notFound }
+
+func (r row) line(s sabotage) string {
+	return fmt.Sprintf("| %s | `%s` | %d | %s |\n", s.name, s.file, r.seeds, r.how)
 }
 
-// The lines of replay that matter here.
-var (
-	foundLine = regexp.MustCompile(`(?m)^seed \d+ FOUND ([^:]*):`)
-	ranLine   = regexp.MustCompile(`(?m)^(\d+) seeds from .* found something`)
-)
+// writeTable writes those of the table that were looked for.
+func writeTable(found map[string]row) string {
+	var b strings.Builder
+	b.WriteString("# Sabotages\n\nDeliberate bugs, and which of the simulated seeds, run in order, was the first to find each.\nWritten by `make sabotage`.\n\n| bug | in | seed | found as |\n|---|---|---|---|\n")
+	for _, s := range table() {
+		if r, ok := found[s.name]; ok {
+			b.WriteString(r.line(s))
+		}
+	}
+	return b.String()
+}
 
-// find runs seeds until one finds something; how is empty if none does.
-func find(ctx context.Context, replay, cache, program string, seed uint64, seedsMax int) (seeds int, how string, err error) {
-	cmd := exec.CommandContext(ctx, replay, "-program", program, "-cache", cache, "-seed0", fmt.Sprint(seed), "-seeds", fmt.Sprint(seedsMax), "-stop")
-	text, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return 0, "", err
+var tableLine = regexp.MustCompile("(?m)^\\| (.+?) \\| `.*?` \\| (\\d+) \\| (.*) \\|$")
+
+// readTable reads what was found already.
+func readTable(path string) (map[string]row, error) {
+	found := map[string]row{}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return found, nil
 	}
-	ran := ranLine.FindSubmatch(text)
-	if ran == nil {
-		return 0, "", fmt.Errorf("%w\n%s", err, text)
+	for _, m := range tableLine.FindAllStringSubmatch(string(text), -1) {
+		n, _ := strconv.Atoi(m[2])
+		if r := (row{n, m[3]}); r.found() {
+			found[m[1]] = r
+		}
 	}
-	seeds, err = strconv.Atoi(string(ran[1]))
-	if m := foundLine.FindSubmatch(text); m != nil {
-		how = string(m[1])
+	return found, err
+}
+
+// foundLine is how a seed says that it found something.
+var foundLine = regexp.MustCompile(`(?m)^seed (\d+) FOUND ([^:]*):`)
+
+// find runs seeds until one finds the bug.
+func find(ctx context.Context, dir string, s sabotage, first uint64, seedsMax, workers int) (row, error) {
+	program, err := faketime.Build(ctx, dir, s.edits()...)
+	if err != nil {
+		return row{}, err
 	}
-	return seeds, how, err
+	var text bytes.Buffer
+	ran, _, err := faketime.Run(ctx, faketime.Options{Program: program, First: first, Count: seedsMax, Workers: workers, Stop: true}, &text)
+	if err != nil {
+		return row{}, err
+	}
+	r := row{ran, notFound}
+	for _, m := range foundLine.FindAllStringSubmatch(text.String(), -1) {
+		seed, err := strconv.ParseUint(m[1], 10, 64)
+		if n := int(seed-first) + 1; err == nil && (!r.found() || n < r.seeds) {
+			r = row{n, m[2]}
+		}
+	}
+	return r, nil
 }

@@ -1,5 +1,11 @@
 package main
 
+import (
+	"slices"
+
+	"github.com/wadi-io/wadi/bench/simulation/faketime"
+)
+
 // sabotage is a deliberate bug: in a file, old is replaced by new. The product knows
 // nothing of it; the compiler is given the changed file in place of the real one.
 type sabotage struct {
@@ -8,8 +14,17 @@ type sabotage struct {
 	old, new string
 }
 
+func (s sabotage) edits() []faketime.Edit {
+	return []faketime.Edit{{File: s.file, Old: s.old, New: s.new}}
+}
+
 // table is the one list of sabotages.
 func table() []sabotage {
+	return slices.Concat(logTable(), transactionTable(), compactionTable())
+}
+
+// logTable has those of records, producers, journals and groups.
+func logTable() []sabotage {
 	return []sabotage{
 		{"acknowledge what could not be uploaded", "agent/ingest/commit.go",
 			"c.answer(it, Result{BaseOffset: -1, LogAppendTime: -1, LogStart: -1, Err: err})\n}",

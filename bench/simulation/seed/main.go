@@ -1,6 +1,6 @@
-// Command seed simulates one seed and tells what came of it. It is built for
-// wasip1 and run by bench/simulation/replay, which gives it its time and its
-// randomness: only there it replays, and only there an hour passes in seconds.
+// Command seed simulates one seed and tells what came of it. It is built and run by
+// bench/simulation/faketime, which gives it its time and its randomness: only so it
+// replays, and only so a minute passes in a second.
 package main
 
 import (
@@ -8,31 +8,67 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
 	"time"
 
 	"github.com/wadi-io/wadi/bench/simulation"
 )
 
 func main() {
-	number := flag.Uint64("seed", 1, "what to simulate")
-	length := flag.Duration("length", time.Minute, "the simulated time in which clients write")
-	story := flag.Bool("story", false, "tell what happened even if it is clean")
-	flag.Parse()
-	cfg := simulation.NewConfig(*number)
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+}
+
+// run runs the seed that is the first argument: the runtime's randomness comes from it too.
+func run(args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("usage: seed NUMBER [flags]")
+	}
+	number, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		return fmt.Errorf("the seed %q is no number", args[0])
+	}
+	flags := flag.NewFlagSet("seed", flag.ContinueOnError)
+	length := flags.Duration("length", time.Minute, "the simulated time in which clients write")
+	story := flags.Bool("story", false, "tell what happened even if it is clean")
+	allocations := flags.String("allocations", "", "a file for a profile of what is allocated")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	if *allocations != "" {
+		runtime.MemProfileRate = 64 << 10
+	}
+	cfg := simulation.NewConfig(number)
 	cfg.Length = *length
 	cfg.Live = os.Stderr
 	result, err := simulation.Run(context.Background(), cfg)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
+		return err
 	}
 	fmt.Println(result.Line())
 	if *story || !result.Clean() {
 		if err := result.Tell(os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+			return err
+		}
+	}
+	if *allocations != "" {
+		f, err := os.Create(*allocations)
+		if err != nil {
+			return err
+		}
+		if err := pprof.Lookup("allocs").WriteTo(f, 0); err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
 		}
 	}
 	if !result.Clean() {
 		os.Exit(1)
 	}
+	return nil
 }

@@ -1,3 +1,5 @@
+//go:build faketime
+
 package agent
 
 import (
@@ -7,7 +9,7 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// openDurable refuses: bench/simulation builds agents for wasip1, where no
+// openDurable refuses: bench/simulation builds agents with it, where no
 // metastore outlives the process.
 func openDurable(_ context.Context, scheme, _, _ string) (metastore.Store, error) {
 	return nil, fmt.Errorf("the metastore's scheme %q is not memory", scheme)

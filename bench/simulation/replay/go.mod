@@ -1,7 +1,0 @@
-module github.com/wadi-io/wadi/bench/simulation/replay
-
-go 1.26.0
-
-require github.com/tetratelabs/wazero v1.12.0
-
-require golang.org/x/sys v0.44.0 // indirect

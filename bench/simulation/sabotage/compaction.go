@@ -1,0 +1,6 @@
+package main
+
+// compactionTable has those of compaction.
+func compactionTable() []sabotage {
+	return []sabotage{}
+}

@@ -1,0 +1,6 @@
+package main
+
+// transactionTable has those of transactions.
+func transactionTable() []sabotage {
+	return []sabotage{}
+}
