@@ -115,7 +115,7 @@ SEED0   ?= 0
 ARGS    ?=
 
 sim: check ## simulate the kept seeds and SEEDS (100) clusters from SEED0 on (drawn); TWICE=1 compares traces, FOR=3m ends
-	$(GO) run ./bench/simulation/sim -kept bench/simulation/seeds.txt -seed0 $(SEED0) -seeds $(SEEDS) $(if $(FOR),-for $(FOR)) $(if $(TWICE),-twice) -- $(ARGS)
+	$(GO) run ./bench/simulation/replay -kept bench/simulation/seeds.txt -seed0 $(SEED0) -seeds $(SEEDS) $(if $(FOR),-for $(FOR)) $(if $(TWICE),-twice) -- $(ARGS)
 
 sabotage: check ## find each deliberate bug by simulation, and write the table (goes on where it was; ONLY=name AGAIN=1 FOR=5m)
 	$(GO) run ./bench/simulation/sabotage -out bench/simulation/SABOTAGE.md $(if $(ONLY),-only '$(ONLY)') $(if $(AGAIN),-again) $(if $(FOR),-for $(FOR))

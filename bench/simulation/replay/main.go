@@ -1,4 +1,4 @@
-// Command sim builds the simulation and runs seeds: those that once found something
+// Command replay builds the simulation and runs seeds: those that once found something
 // (bench/simulation/seeds.txt), then fresh ones.
 package main
 
@@ -33,7 +33,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (found int, err error) {
-	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
+	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	first := flags.Uint64("seed0", 0, "the first fresh seed; 0 draws one")
 	count := flags.Int("seeds", 100, "how many fresh seeds")
 	kept := flags.String("kept", "", "a file of seeds to run first, one a line")
