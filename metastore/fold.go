@@ -230,15 +230,6 @@ func (f *Fold) Restore(version Version, snapshot []byte) error {
 	return nil
 }
 
-// reset makes it the fold of nothing again. empty is the machine's state before the first entry.
-func (f *Fold) reset(empty []byte) error {
-	if err := f.machine.Restore(empty); err != nil {
-		return fmt.Errorf("%w: empty the state: %w", ErrStopped, err)
-	}
-	f.version, f.numbers, f.marks = 0, map[Term]uint64{}, nil
-	return nil
-}
-
 // Number returns the highest number applied of a term, 0 for one unknown here.
 func (f *Fold) Number(t Term) uint64 { return f.numbers[t] }
 
