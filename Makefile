@@ -89,7 +89,7 @@ cluster: check ## run Postgres and three agents in three zones on this machine, 
 	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))
 
 # Rows whose old data must stay in the fake S3 get memory for it.
-BENCH_HOT  := W1,W1-lz4,W2,W3,W4,W5x0,W5,W5x3,W5-reread,W9,W10,W1-express,W1-standard,W8-zero,W8-express,W8-standard
+BENCH_HOT  := W1,W1-franz,W1-lz4,W2,W3,W4,W5x0,W5,W5x3,W5-reread,W9,W10,W1-express,W1-standard,W8-zero,W8-express,W8-standard
 BENCH_SLOW := W7-zero,W7-express,W7-standard,W7-hedged,W7-single,W11,W12
 BENCH_COLD := W6,W13
 BENCH_OUT  := .cache/bench

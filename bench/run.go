@@ -199,7 +199,7 @@ func (m *meter) close() {
 func (m *meter) on(row workload.Row) (on []*workload.System) {
 	for _, s := range m.systems {
 		switch {
-		case s.Floor && (row.Readers > 0 && !row.Reread || row.Kind != workload.Load):
+		case s.Floor && (row.Readers > 0 && !row.Reread || row.Franz || row.Kind != workload.Load):
 		case s.Bucket == nil && (row.Profile != "zero" || row.Kind != workload.Load):
 		case s.Hedged != row.Hedged:
 		default:

@@ -34,6 +34,7 @@ type Row struct {
 	Reread      bool    // nobody writes during the window: readers go over the newest data again and again
 	Profile     string  // latency of the bucket
 	Hedged      bool    // the agent sends slow PUTs again
+	Franz       bool    // by franz-go instead of the bench's own frames
 	HalfOf      string  // open loop at half the throughput that this row had on the system in this session
 
 	Catchup bool // of Load: a reader goes over old data in the bucket meanwhile
@@ -62,6 +63,7 @@ func Rows() []Row {
 	return slices.Concat([]Row{
 		{Name: "W1", Title: "1 KiB × 16 partitions, uncompressed, closed loop", Shape: large(), Connections: 8, Depth: 8},
 		{Name: "W1-lz4", Title: "the same, lz4", Shape: lz4, Connections: 8, Depth: 8},
+		{Name: "W1-franz", Title: "W1 by two clients of franz-go, as a check of the load", Shape: large(), Connections: 2, Franz: true},
 		{Name: "W2", Title: "records of 100 B, 160 in a batch, closed loop", Connections: 8, Depth: 8,
 			Shape: load.Shape{Partitions: partitions, PerRequest: partitions, BatchRecords: 160, RecordBytes: 100}},
 		{Name: "W3", Title: "one record of 100 B a request, 10,000 requests/s, open loop", Connections: 64, Rate: 10_000,

@@ -57,10 +57,17 @@ type look struct {
 	logBytes                         int64
 }
 
+// producing is a load of producers that runs.
+type producing interface {
+	Look() *load.Acknowledged
+	Failed() <-chan struct{}
+	Stop() error
+}
+
 // running is a row under way.
 type running struct {
 	system    *System
-	producers *load.Producers
+	producers producing
 	readers   *load.Readers
 	catchup   *load.Readers // beside the row's own
 }
@@ -210,6 +217,9 @@ func (u *Runner) Run(ctx context.Context, s *System, row Row, during func(ctx co
 // reread is how much is written before it is read over and over, of each partition.
 const rereadRecords = 4 << 10
 
+// franzBytes is what a client of franz-go holds of records that aren't acknowledged.
+const franzBytes = 16 << 20
+
 // start begins the load.
 func (r *running) start(ctx context.Context, row Row, shape load.Shape) (err error) {
 	produce := load.Produce{Address: r.system.Address, Shape: shape, Connections: row.Connections, Depth: row.Depth, Rate: row.Rate}
@@ -237,7 +247,17 @@ func (r *running) start(ctx context.Context, row Row, shape load.Shape) (err err
 			return err
 		}
 	}
-	r.producers, err = load.StartProduce(ctx, produce)
+	if row.Franz {
+		p, err := load.StartFranz(ctx, load.Franz{Address: r.system.Address, Shape: shape, Clients: row.Connections, BufferedBytes: franzBytes})
+		if err == nil {
+			r.producers = p
+		}
+		return err
+	}
+	p, err := load.StartProduce(ctx, produce)
+	if err == nil {
+		r.producers = p
+	}
 	return err
 }
 
