@@ -18,6 +18,11 @@ const (
 	// memoryLooks is of how many looks the lowest counts. What is live was counted at the last
 	// collection, what buffers hold is of now, and both change by segments.
 	memoryLooks = 8
+	// collectionsMax is how many collections a second are worth the memory that they save. With more
+	// of them the limit is too near to what is live: what was looked at was of another moment.
+	collectionsMax = 4
+	// memoryExtraStepBytes is by how much the limit is raised then, and lowered in seconds with one collection at most.
+	memoryExtraStepBytes, memoryExtraBackBytes = 16 << 20, 1 << 20
 )
 
 // limitMemory keeps the limit right until ctx ends. It is the process's, so only an
@@ -25,15 +30,19 @@ const (
 func (a *Agent) limitMemory(ctx context.Context, p *process) error {
 	tick := time.NewTicker(memoryLimitEvery)
 	defer tick.Stop()
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	var last int64
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(live)
+	var last, extra int64
+	cycles := live[1].Value.Uint64()
 	var rests []int64
 	for {
 		metrics.Read(live)
 		held := p.heldBytes()
 		rests = append(rests, max(0, int64(live[0].Value.Uint64())-held))
 		rests = rests[max(0, len(rests)-memoryLooks):]
-		limit := memoryLimit(max(a.cfg.CacheBytes, held), slices.Min(rests))
+		extra = memoryExtra(extra, int64(live[1].Value.Uint64()-cycles), a.cfg.CacheBytes)
+		cycles = live[1].Value.Uint64()
+		limit := memoryLimit(max(a.cfg.CacheBytes, held), slices.Min(rests)+extra/2)
 		if limit != last {
 			debug.SetMemoryLimit(limit)
 			last = limit
@@ -44,6 +53,18 @@ func (a *Agent) limitMemory(ctx context.Context, p *process) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// memoryExtra is what the limit gives beyond what was counted, after a second with so many
+// collections: at most half of what the cache has.
+func memoryExtra(extra, collections, cacheBytes int64) int64 {
+	switch {
+	case collections > collectionsMax:
+		return min(extra+memoryExtraStepBytes, cacheBytes/2)
+	case collections <= 1:
+		return max(0, extra-memoryExtraBackBytes)
+	}
+	return extra
 }
 
 // memoryLimit is what the process may take, in bytes: the buffers that it may hold, the

@@ -14,3 +14,18 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestMemoryExtra(t *testing.T) {
+	const mib = 1 << 20
+	for _, row := range []struct{ extra, collections, want int64 }{
+		{0, 1, 0},
+		{0, 40, 16}, // the collector has no rest
+		{120, 40, 128},
+		{16, 3, 16},
+		{16, 0, 15},
+	} {
+		if got := memoryExtra(row.extra*mib, row.collections, 256*mib); got != row.want*mib {
+			t.Errorf("%+v: %d MiB", row, got/mib)
+		}
+	}
+}
