@@ -84,6 +84,13 @@ chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATIO
 	cd $(CLIENTS) && $(GO) build -o $(CURDIR)/.cache/workload ./workload
 	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -bucket $(BUCKET) -audit-segments $(AUDIT)
 
+# The tests that hold a cluster's figures. They say what they measured with -v.
+FIGURES := TestAgent_PutsAGiB|TestCluster_CostOfZones|TestAgent_CostOf|TestFigure_|TestDivide_|TestStaleness|TestColdStart_OnAFolder
+
+figures: check ## measure what a cluster costs (PUTs, GETs, statements, WAL), shards a seat, delays, a cold start
+	@mkdir -p .cache; $(GO) test -count=1 -v -run '^($(FIGURES))' ./agent ./agent/cluster ./agent/follow ./metastore/postgres ./bench/cluster >.cache/figures.out; \
+		failed=$$?; grep -v '^=== ' .cache/figures.out; exit $$failed
+
 cluster: check ## run Postgres and three agents in three zones on this machine, for you to try (BUCKET=folder|moto|minio|gcs)
 	$(GO) build -o wadi ./cmd/wadi
 	$(GO) run ./bench/cluster/up $(if $(filter command,$(origin BUCKET)),-bucket $(BUCKET))

@@ -71,7 +71,7 @@ func (m *Maintenance) open(ctx context.Context, metastoreURL, bucketURL string) 
 	if _, err := b.Get(ctx, claimKey, 0, -1); err != nil {
 		return fmt.Errorf("read whose bucket it is: %w", err)
 	}
-	if err := claimBucket(ctx, m.Bucket, store.Cluster()); err != nil {
+	if err := claimBucket(ctx, m.Bucket, store); err != nil {
 		return err
 	}
 	m.Store = store.(recovery.Store)

@@ -48,7 +48,8 @@ func passes(err error) bool {
 	if errors.Is(err, bucket.ErrUnreachable) {
 		return !errors.Is(err, bucket.ErrDenied) && !errors.Is(err, bucket.ErrFull)
 	}
-	return errors.Is(err, metastore.ErrUnreachable)
+	// A time-out of a part of it: enter's own context has none.
+	return errors.Is(err, metastore.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // enter tries once. It leaves nothing open if it fails.
@@ -71,7 +72,7 @@ func (p *process) enter(ctx context.Context, cfg Config, settings *broker.Settin
 	if err := p.clock.read(ctx, p.store); err != nil {
 		return err
 	}
-	if err := claimBucket(ctx, p.briefly(), store.Cluster()); err != nil {
+	if err := claimBucket(ctx, p.briefly(), store); err != nil {
 		return err
 	}
 	if err := compare(ctx, store, p.bucket, cfg.Log); err != nil {

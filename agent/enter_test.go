@@ -87,7 +87,8 @@ func TestAgent_WaitsForPostgres(t *testing.T) {
 	select {
 	case <-e.Ready():
 	case err := <-e.done:
-		t.Fatal(err)
+		e.done <- err
+		t.Fatalf("it has ended: %v\n%s", err, e.log)
 	case <-time.After(time.Minute):
 		t.Fatalf("it is not ready:\n%s", e.log)
 	}
@@ -137,6 +138,7 @@ func TestAgent_EndsAtMistakes(t *testing.T) {
 	select {
 	case <-first.Ready():
 	case err := <-first.done:
+		first.done <- err
 		t.Fatal(err)
 	}
 	for words, change := range map[string]func(*Config){

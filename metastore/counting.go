@@ -201,6 +201,11 @@ func (c *Counting) Now(ctx context.Context) (time.Time, error) {
 	return c.store.Now(ctx)
 }
 
+// ClaimBucket implements Store. It is called once, before anything is counted.
+func (c *Counting) ClaimBucket(ctx context.Context, name string) (string, error) {
+	return c.store.ClaimBucket(ctx, name)
+}
+
 // Cluster implements Store.
 func (c *Counting) Cluster() Cluster { return c.store.Cluster() }
 

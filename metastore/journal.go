@@ -259,5 +259,8 @@ type Store interface {
 
 	// Cluster returns what was fixed when the cluster was made.
 	Cluster() Cluster
+	// ClaimBucket notes a name as that of the cluster's bucket, unless one is noted, and
+	// returns what is: for ever the same. With no name it only looks; "" says that none is.
+	ClaimBucket(ctx context.Context, name string) (noted string, err error)
 	Close() error
 }

@@ -204,9 +204,20 @@ func (b *Broker) hear(ctx context.Context, lacks func(s *catalog.State) bool) {
 	if !lacking {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, refreshWaitMax)
+	defer cancel()
 	if err := b.refreshCatalog(ctx); err != nil {
 		b.tellFailed("an unknown topic could not be looked for", err)
 	}
+}
+
+// lacks tells whether a partition isn't in the catalog.
+func lacks(s *catalog.State, k fetch.Key) bool {
+	t := s.Topic(k.Topic.Name)
+	if k.Topic.Name == "" {
+		t = s.ByID(k.Topic.ID)
+	}
+	return t == nil || k.Partition >= t.Partitions
 }
 
 // refreshCatalog reads the catalog's journal, so that what another agent has just

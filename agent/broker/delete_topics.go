@@ -104,6 +104,14 @@ func (b *Broker) deleteTopics(ctx context.Context, topics []*unwanted) {
 			open = append(open, u)
 		}
 	}
+	b.hear(ctx, func(s *catalog.State) bool {
+		return slices.ContainsFunc(open, func(u *unwanted) bool {
+			if u.name != nil {
+				return s.Topic(*u.name) == nil
+			}
+			return s.ByID(u.id) == nil
+		})
+	})
 	for part := range slices.Chunk(open, deletedTopicsMax) {
 		var gone []*catalog.Topic // by index in part, nil where refused
 		_, err := b.change(ctx, func(s *catalog.State) []metastore.Draft {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -9,6 +10,7 @@ import (
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/trace"
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -37,6 +39,9 @@ func (b *Broker) handleFetch(ctx context.Context, r *wire.Request) wire.Answer {
 	req := fetchRequest(m)
 	req.Preferred = b.preferred(m.Rack)
 	req.Hurry = r.Conn.Draining()
+	b.hear(ctx, func(s *catalog.State) bool {
+		return slices.ContainsFunc(req.Asks, func(a fetch.Ask) bool { return lacks(s, a.Key) })
+	})
 	span := b.traceFetch(r, m)
 	res := b.deps.Fetch.Fetch(trace.With(ctx, span), req)
 	b.deps.Outcome(keyFetch, codeOf(res.Err), 1)

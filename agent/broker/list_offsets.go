@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -50,6 +52,9 @@ func (b *Broker) handleListOffsets(ctx context.Context, r *wire.Request) wire.An
 			}
 		}
 	}
+	b.hear(ctx, func(s *catalog.State) bool {
+		return slices.ContainsFunc(asks, func(a fetch.OffsetAsk) bool { return lacks(s, a.Key) })
+	})
 	found := b.deps.Fetch.Offsets(ctx, asks)
 	for i := range m.Topics {
 		t := kmsg.NewListOffsetsResponseTopic()

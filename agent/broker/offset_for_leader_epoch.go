@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wadi-io/wadi/agent/fetch"
+	"github.com/wadi-io/wadi/metastore/catalog"
 	"github.com/wadi-io/wadi/wire"
 )
 
@@ -26,6 +28,9 @@ func (b *Broker) handleOffsetForLeaderEpoch(ctx context.Context, r *wire.Request
 			keys = append(keys, fetch.Key{Topic: fetch.Topic{Name: m.Topics[i].Topic}, Partition: p.Partition})
 		}
 	}
+	b.hear(ctx, func(s *catalog.State) bool {
+		return slices.ContainsFunc(keys, func(k fetch.Key) bool { return lacks(s, k) })
+	})
 	bounds := b.deps.Fetch.Bounds(ctx, keys)
 	for i := range m.Topics {
 		t := kmsg.NewOffsetForLeaderEpochResponseTopic()

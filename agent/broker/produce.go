@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -147,12 +148,13 @@ func (p *produce) checkWhole() error {
 }
 
 // topics returns the topics of the request, nil for those that are unknown, and
-// what the unknown ones are refused with. The catalog is read once more before a
-// topic is called unknown: another agent may have created it just now.
+// what the unknown ones are refused with. The catalog is read once more before a topic
+// or a partition is called unknown: another agent may have created it just now.
 func (p *produce) topics(ctx context.Context) (topics []*catalog.Topic, unknown error) {
 	topics = make([]*catalog.Topic, len(p.req.Topics))
+	lacking := false
 	find := func(s *catalog.State) {
-		unknown = nil
+		unknown, lacking = nil, false
 		for i := range p.req.Topics {
 			if p.req.Version >= topicIDVersionMin {
 				topics[i] = s.ByID(p.req.Topics[i].TopicID)
@@ -160,12 +162,16 @@ func (p *produce) topics(ctx context.Context) (topics []*catalog.Topic, unknown 
 				topics[i] = s.Topic(p.req.Topics[i].Topic)
 			}
 			if topics[i] == nil {
-				unknown = p.unknownTopic()
+				unknown, lacking = p.unknownTopic(), true
+				continue
 			}
+			lacking = lacking || slices.ContainsFunc(p.req.Topics[i].Partitions, func(in kmsg.ProduceRequestTopicPartition) bool {
+				return in.Partition >= topics[i].Partitions
+			})
 		}
 	}
 	p.b.viewCatalog(find)
-	if unknown != nil {
+	if lacking {
 		refreshCtx, cancel := context.WithTimeout(ctx, refreshWaitMax)
 		defer cancel()
 		if err := p.b.refreshCatalog(refreshCtx); err != nil {

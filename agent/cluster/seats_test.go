@@ -17,6 +17,7 @@ func numbered(n int) []int {
 const seatsTried = 24
 
 func TestDivide_IsEven(t *testing.T) {
+	widest := 0
 	for _, shards := range []int{1, 5, 24, 64, 100, 256, 1000} {
 		for n := 1; n <= seatsTried; n++ {
 			for missing := range 4 { // seats before the last
@@ -35,9 +36,11 @@ func TestDivide_IsEven(t *testing.T) {
 				if most-least > 1 || most > (shards+n-1)/n || len(load) > n {
 					t.Errorf("%d shards, seats %v: %d to %d shards a seat", shards, places, least, most)
 				}
+				widest = max(widest, most-least)
 			}
 		}
 	}
+	t.Logf("1 to %d seats: they differ by %d shards at most", seatsTried, widest)
 }
 
 func moves(a, b []int) int {
@@ -53,12 +56,15 @@ func moves(a, b []int) int {
 // TestDivide_MovesLittle: one seat more, or less, whichever it is, moves its share; at
 // most twice its share where another is missing beside it.
 func TestDivide_MovesLittle(t *testing.T) {
+	most := 0.0 // of a seat's share
 	for _, shards := range []int{1, 24, 64, 100, 1000} {
 		for n := 2; n <= seatsTried; n++ {
 			with, share := divide(shards, numbered(n)), (shards+n-1)/n
 			for gone := 1; gone <= n; gone++ {
 				without := divide(shards, slices.Delete(numbered(n), gone-1, gone))
-				if moved := moves(with, without); moved > share {
+				moved := moves(with, without)
+				most = max(most, float64(moved)/float64(share))
+				if moved > share {
 					t.Errorf("%d shards, seat %d of %d: %d move, its share is %d", shards, gone, n, moved, share)
 				}
 				for other := 1; other < gone && n > 2 && shards == 64; other++ {
@@ -71,6 +77,7 @@ func TestDivide_MovesLittle(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("1 to %d seats: one more, or less, moves %.2f of its share at most", seatsTried, most)
 }
 
 func TestDivide_IgnoresTheOrderOfSeats(t *testing.T) {

@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Term_ConcurrentBegins", concurrentBegins},
 		{"Term_List", listTerms},
 		{"Now_GoesOn", nowGoesOn},
+		{"ClaimBucket_OneForEver", oneBucketForEver},
 		{"Read_Empty", readEmpty},
 		{"Read_BytesBound", readBytesBound},
 		{"Read_ManyEntries", readManyEntries},

@@ -20,6 +20,7 @@ type Store struct {
 		journals map[metastore.JournalID]*journal
 		terms    map[metastore.Term]*term
 		lastTerm metastore.Term
+		bucket   string // its name; "": none has been claimed
 		tables   tables
 	}
 }
@@ -201,6 +202,19 @@ func (s *Store) Trim(ctx context.Context, id metastore.JournalID, through metast
 
 // Cluster implements metastore.Store.
 func (s *Store) Cluster() metastore.Cluster { return s.cluster }
+
+// ClaimBucket implements metastore.Store.
+func (s *Store) ClaimBucket(ctx context.Context, name string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.bucket == "" {
+		s.mu.bucket = name
+	}
+	return s.mu.bucket, nil
+}
 
 // Close implements metastore.Store. The contents stay, as a database's would.
 func (s *Store) Close() error { return nil }

@@ -239,7 +239,7 @@ func journalIDs(journals []metastore.JournalID) []int32 {
 // statements lists every statement of the package, as written for the schema "wadi".
 func statements() []string {
 	return []string{
-		checkServerSQL, clusterSQL, makeClusterSQL, lockMigrationsSQL, lookSQL, migratedSQL, tookSQL,
+		checkServerSQL, clusterSQL, makeClusterSQL, claimBucketSQL, lockMigrationsSQL, lookSQL, migratedSQL, tookSQL,
 		appendSQL, readSQL, meetSQL, settledSQL, confirmSQL, lostNowSQL, lostTailsSQL, recoverTailSQL, tailRecoveredSQL, journalsSQL,
 		settingsSQL, backendSQL, mayMakeSQL, mayUseSQL, hereSQL, emitSQL, lockWaitSQL, snapshotsSQL, placeSnapshotSQL, trimSQL,
 		beginTermSQL, renewTermSQL, drainTermSQL, expireTermSQL, endTermSQL, termsSQL, pruneTermsSQL, nowSQL,

@@ -155,7 +155,7 @@ func (s *Store) loadCluster(ctx context.Context, init metastore.Cluster) error {
 // writes lists the statements of the connection that writes.
 func writes() []string {
 	return []string{
-		clusterSQL, makeClusterSQL, makeJournalSQL,
+		clusterSQL, makeClusterSQL, makeJournalSQL, claimBucketSQL, bucketSQL,
 		liveSQL, headSQL, appendSQL, placedSQL, placeSQL, replaceSQL, trimSQL, trimmedSQL,
 		lostSQL, liveTermsSQL, markLostSQL, lostTermSQL, recoverTailSQL, tailRecoveredSQL,
 		lastTermSQL, nodesSQL, seatsSQL, beginTermSQL, renewTermSQL, drainTermSQL, heldSQL, endTermSQL, pruneTermsSQL,
