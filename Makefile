@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-archive test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka sim sabotage lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-archive merging test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka sim sabotage lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,6 +38,10 @@ test-buckets: check ## run the buckets' tests on MinIO and fake-gcs-server too (
 test-archive: check ## read an archive of real records with DuckDB and pyarrow, which it fetches; needs python3
 	@cmd/wadi/analyst/fetch.sh $(CURDIR)/.cache/analyst
 	WADI_TEST_ANALYST=$(CURDIR)/.cache/analyst $(GO) test -tags archive -run '^TestArchive_Engines' -count=1 ./cmd/wadi
+
+merging: check ## measure what merging saves in a day of small flushes, and what the archive costs (2 CPU-minutes)
+	$(GO) run ./bench/merging/measure day
+	$(GO) run ./bench/merging/measure archive
 
 test-race: check-cc ## run the tests under the race detector
 	$(GO) test -race ./...
