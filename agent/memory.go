@@ -20,8 +20,8 @@ const (
 	memoryLooks = 8
 	// collectionsMax is how many collections a second are worth the memory that they save. With more
 	// of them the limit is too near to what is live: what was looked at was of another moment.
-	collectionsMax = 4
-	// memoryExtraStepBytes is by how much the limit is raised then, and lowered in seconds with one collection at most.
+	collectionsMax = 1
+	// memoryExtraStepBytes is by how much the limit is raised then, and lowered in seconds without a collection.
 	memoryExtraStepBytes, memoryExtraBackBytes = 16 << 20, 1 << 20
 )
 
@@ -61,7 +61,7 @@ func memoryExtra(extra, collections, cacheBytes int64) int64 {
 	switch {
 	case collections > collectionsMax:
 		return min(extra+memoryExtraStepBytes, cacheBytes/2)
-	case collections <= 1:
+	case collections == 0:
 		return max(0, extra-memoryExtraBackBytes)
 	}
 	return extra

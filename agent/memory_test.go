@@ -21,7 +21,7 @@ func TestMemoryExtra(t *testing.T) {
 		{0, 1, 0},
 		{0, 40, 16}, // the collector has no rest
 		{120, 40, 128},
-		{16, 3, 16},
+		{16, 1, 16},
 		{16, 0, 15},
 	} {
 		if got := memoryExtra(row.extra*mib, row.collections, 256*mib); got != row.want*mib {

@@ -75,7 +75,7 @@ func Rows() []Row {
 		{Name: "W5x3", Title: "100 MiB/s and 3 tail readers", Shape: large(), Connections: 8, Rate: 100, Readers: 3},
 		{Name: "W5-reread", Title: "2 readers of what is in memory, nobody writes", Shape: large(), Connections: 4, Depth: 2, Readers: 2, Reread: true},
 		{Name: "W9", Title: "W1, idempotent", Shape: idempotent, Connections: 8, Depth: 8},
-		{Name: "W10", Title: "32 MiB/s", Shape: large(), Connections: 8, Rate: 32},
+		{Name: "W10", Title: "34 MiB/s, so that chance doesn't take it below 32", Shape: large(), Connections: 8, Rate: 34},
 	}, lowRows(), halfRows(), coldRows(), []Row{
 		{Name: "W11", Title: "100,000 partitions and 1,000 connections that do nothing", Kind: Scale, Shape: load.Shape{Partitions: 1000}, Profile: "zero"},
 		{Name: "W12", Title: "start, and kill -9 with 10,000 partitions, until a record is acknowledged", Kind: Restart,
