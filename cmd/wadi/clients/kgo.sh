@@ -77,7 +77,7 @@ for chaos in ${KGO_CHAOS:-0 1}; do
   echo "== kgo, KGO_TEST_CHAOS=$chaos, $records records"
   began=$SECONDS
   (cd "$source" && KGO_TEST_CHAOS=$chaos KGO_LOG_LEVEL=none KGO_SEEDS=$address KGO_TEST_RF=1 KGO_TEST_RECORDS=$records \
-    "$folder/kgo.test" -test.v -test.timeout 20m -test.run "${KGO_RUN:-.}" -test.count "${KGO_COUNT:-1}" -test.skip "^($skip)\$" >"$folder/kgo.log" 2>&1) ||
+    "$folder/kgo.test" -test.v -test.timeout 20m -test.run "${KGO_RUN:-.}" -test.count "${KGO_COUNT:-1}" -test.skip "^($skip)\$" >"$folder/kgo.log" 2>&1 3>&-) ||
     { tail -c 20000 "$folder/kgo.log"; tail -n 20 "$folder/wadi.log"; grep -E '^ *--- FAIL' "$folder/kgo.log"; exit 1; }
   grep -E '^ *--- SKIP' "$folder/kgo.log" || true
   echo "== $(grep -cE '^--- PASS' "$folder/kgo.log") passed, 0 failed, $((SECONDS - began)) s"
