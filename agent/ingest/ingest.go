@@ -62,7 +62,7 @@ type Config struct {
 	SegmentBytesMax  int64         // of records in one flush; a flush starts when as much is buffered
 	BatchesMax       int           // in one flush and in one append
 	Linger           time.Duration // the longest that a batch waits for a flush while a slot is free
-	BufferBytesMax   int64         // of records not yet answered; at the limit producers wait
+	BufferBytesMax   int64         // of records not yet answered; at the limit producers wait. Less than UploadsMax segments and another leaves segments unfilled
 	UploadsMax       int           // at once
 	PutsPerSecondMax float64       // that are spent to flush before size or linger ask for it; less of them the nearer the load comes to filling segments
 	PutsFree         bool          // PUTs cost nothing: they don't become less as the load rises
@@ -81,7 +81,7 @@ func DefaultConfig() Config {
 		SegmentBytesMax:  8 << 20,
 		BatchesMax:       12_000,
 		Linger:           300 * time.Millisecond,
-		BufferBytesMax:   64 << 20,
+		BufferBytesMax:   96 << 20,
 		UploadsMax:       8,
 		PutsPerSecondMax: 25,
 		HoldMax:          time.Second,
