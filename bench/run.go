@@ -146,7 +146,7 @@ func measureAll(ctx context.Context, o options) (samples []workload.Sample, err 
 	}}
 	defer m.close()
 	for _, name := range o.systems {
-		if err := m.add(name); err != nil {
+		if err := m.add(ctx, name); err != nil {
 			return nil, err
 		}
 	}
@@ -180,12 +180,16 @@ type meter struct {
 	samples []workload.Sample
 }
 
-func (m *meter) add(name string) error {
+func (m *meter) add(ctx context.Context, name string) error {
 	s, err := m.start(name)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	m.systems = append(m.systems, s)
+	fmt.Fprintf(os.Stderr, "%s is warmed up\n", s.Name)
+	if err := m.runner.WarmUp(ctx, s); err != nil {
+		return fmt.Errorf("warm up %s: %w", name, err)
+	}
 	return nil
 }
 
@@ -212,7 +216,7 @@ func (m *meter) on(row workload.Row) (on []*workload.System) {
 // row measures a row on the systems in pairs.
 func (m *meter) row(ctx context.Context, row workload.Row) error {
 	if row.Hedged && len(m.on(row)) == 0 && slices.Contains(m.options.systems, "wadi") {
-		if err := m.add("wadi-hedged"); err != nil {
+		if err := m.add(ctx, "wadi-hedged"); err != nil {
 			return err
 		}
 	}

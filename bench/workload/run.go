@@ -217,6 +217,33 @@ func (u *Runner) Run(ctx context.Context, s *System, row Row, during func(ctx co
 // reread is how much is written before it is read over and over, of each partition.
 const rereadRecords = 4 << 10
 
+// What a system is given before its first run, which isn't counted: until an agent's cache is full
+// and its collector's limit has settled, and until a JVM has compiled what is hot.
+const (
+	warmUpAgentBytes = 3 << 30
+	warmUpOtherBytes = 10 << 30
+)
+
+// WarmUp loads a system as W1 does.
+func (u *Runner) WarmUp(ctx context.Context, s *System) (err error) {
+	r := &running{system: s}
+	defer func() { err = errors.Join(err, r.stop()) }()
+	shape := large()
+	shape.Topic = u.topic()
+	if !s.Floor {
+		if err := load.CreateTopic(ctx, s.Address, shape.Topic, shape.Partitions, s.Replicas); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, load.DeleteTopic(context.WithoutCancel(ctx), s.Address, shape.Topic)) }()
+	}
+	records := int64(warmUpOtherBytes)
+	if s.agent != nil || s.Floor {
+		records = warmUpAgentBytes
+	}
+	records /= int64(shape.RecordBytes * shape.Partitions * 5 / 4) // fill writes a quarter more
+	return r.fill(ctx, load.Produce{Address: s.Address, Shape: shape, Connections: 8, Depth: 8}, records)
+}
+
 // franzBytes is what a client of franz-go holds of records that aren't acknowledged.
 const franzBytes = 16 << 20
 
