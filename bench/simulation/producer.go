@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ func (w *world) produce(ctx context.Context, n int) {
 		)
 		until, cancel := context.WithTimeout(ctx, time.Duration(10+r.IntN(40))*time.Second)
 		free := make(chan struct{}, inFlightMax)
-		var sent sync.WaitGroup
+		open := &openSends{}
 		for pause(until, time.Duration(1+r.IntN(2*int(w.cfg.SendEvery/time.Millisecond)))*time.Millisecond) {
 			for range 1 + r.IntN(3) {
 				p, ok := w.topics.some(r)
@@ -50,10 +51,12 @@ func (w *world) produce(ctx context.Context, n int) {
 				w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Send, ID: id,
 					Ops: []history.Op{history.SendOp(p.key(), value, -1)}})
 				began := time.Now()
-				sent.Add(1)
+				open.begin(openSend{id, value, p})
 				client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: p.topic, Partition: p.index, Value: []byte(value)}, func(rec *kgo.Record, err error) {
-					defer sent.Done()
 					defer func() { <-free }()
+					if !open.end(id) {
+						return
+					}
 					w.sent(process, id, p, value, rec.Offset, time.Since(began), err)
 				})
 			}
@@ -61,9 +64,72 @@ func (w *world) produce(ctx context.Context, n int) {
 		cancel()
 		// What is under way ends by its own time-out; its outcome is awaited, since a
 		// client that is closed tells none.
-		sent.Wait()
+		open.wait(sendPatience)
+		for _, s := range open.giveUp() {
+			if !w.topics.isRetired(s.to.topic) {
+				w.bug("%s: %s was neither answered nor refused in %v", process, s.value, sendPatience)
+			}
+			w.sent(process, s.id, s.to, s.value, -1, 0, errors.New("given up: its topic is gone"))
+		}
 		client.Close()
 	}
+}
+
+// sendPatience is how long the sends of a producer that stops are awaited. franz-go asks
+// for ever after a batch whose outcome it doesn't know, also where the topic has been deleted.
+const sendPatience = 5 * time.Minute
+
+// openSend is a send without an outcome.
+type openSend struct {
+	id, value string
+	to        partition
+}
+
+// openSends are the sends of one client that have none.
+type openSends struct {
+	mu   sync.Mutex
+	list []openSend // as they were sent
+}
+
+func (o *openSends) begin(s openSend) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list = append(o.list, s)
+}
+
+// end removes a send; false if it was given up.
+func (o *openSends) end(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.list, func(s openSend) bool { return s.id == id })
+	if i < 0 {
+		return false
+	}
+	o.list = slices.Delete(o.list, i, i+1)
+	return true
+}
+
+// wait returns once none is left, or the time is over.
+func (o *openSends) wait(patience time.Duration) {
+	const every = 50 * time.Millisecond
+	for passed := time.Duration(0); passed < patience; passed += every {
+		o.mu.Lock()
+		left := len(o.list)
+		o.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		time.Sleep(every)
+	}
+}
+
+// giveUp removes those that are left, and returns them.
+func (o *openSends) giveUp() []openSend {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	left := o.list
+	o.list = nil
+	return left
 }
 
 // sent records the outcome of a send.
