@@ -49,7 +49,7 @@ func open(t *testing.T, endpoint string) bucket.Bucket {
 }
 
 func TestConformance(t *testing.T) {
-	buckettest.Run(t, func(t *testing.T) bucket.Bucket {
+	buckettest.RunWithoutParts(t, func(t *testing.T) bucket.Bucket {
 		_, h := serve(t, fakes3.DefaultConfig())
 		return open(t, h.URL)
 	})

@@ -17,6 +17,12 @@ import (
 
 // Run checks the buckets that open returns, each new and empty.
 func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
+	RunWithoutParts(t, open)
+	t.Run("an object that is put in parts is seen whole, or not at all", func(t *testing.T) { uploads(t, open(t)) })
+}
+
+// RunWithoutParts is Run for a server that doesn't take objects in parts.
+func RunWithoutParts(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 	for _, c := range []struct {
 		claim string
 		check func(t *testing.T, b bucket.Bucket)
@@ -26,7 +32,6 @@ func Run(t *testing.T, open func(t *testing.T) bucket.Bucket) {
 		{"of those who put one key at once, one succeeds", oneWins},
 		{"a range is cut at the end", ranges},
 		{"slices are filled one after the other", scatters},
-		{"an object that is put in parts is seen whole, or not at all", uploads},
 		{"what is missing is not found", missing},
 		{"a deleted object is gone, and deleting it again is no error", deletes},
 		{"a list is sorted by key, whatever the folders", lists},
