@@ -62,9 +62,6 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// connectionBytes is what a connection buffers of an answer and a request.
-const connectionBytes = 64 << 10
-
 // Serve serves a listener until it is closed.
 func (s *Server) Serve(l net.Listener) error {
 	server := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}

@@ -173,13 +173,3 @@ func (s *store) list(prefix, after string, limit int) (found []listed, more bool
 	}
 	return found, false
 }
-
-// totals are how many objects and bytes there are, dropped bodies included.
-func (s *store) totals() (objects, bytes int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range s.mu.objects {
-		objects, bytes = objects+1, bytes+o.size
-	}
-	return objects, bytes
-}

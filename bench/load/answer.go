@@ -36,13 +36,6 @@ func (s *scan) int32() int32 {
 	return 0
 }
 
-func (s *scan) int64() int64 {
-	if b := s.skip(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
-	}
-	return 0
-}
-
 // length is a compact length; −1 is null.
 func (s *scan) length() int {
 	v, n := binary.Uvarint(s.b)
