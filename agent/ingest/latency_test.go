@@ -74,10 +74,11 @@ func TestLatency_IsThatOfPutAndCommit(t *testing.T) {
 				var times []time.Duration
 				var waiting sync.WaitGroup
 				gaps := rand.New(rand.NewPCG(2, 2))
-				began := time.Now()
+				began, sent := time.Now(), 0
 				for due := began; due.Sub(began).Seconds() < seconds; due = due.Add(time.Duration(gaps.ExpFloat64() / row.requests * float64(time.Second))) {
 					time.Sleep(time.Until(due))
-					b := valued(int32(len(takes)%100), -1, 0, 0, value)
+					b := valued(int32(sent%100), -1, 0, 0, value)
+					sent++
 					waiting.Go(func() {
 						if r := a.send(b); r.Err != nil {
 							t.Error(r.Err)
