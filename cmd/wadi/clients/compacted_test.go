@@ -8,7 +8,7 @@ import (
 
 // compacting are the flags under which topics are compacted by key within a second.
 func compacting() []string {
-	return []string{"--merge-interval", "200ms", "--config", "log.retention.check.interval.ms=200", "--config", "log.cleaner.backoff.ms=100"}
+	return []string{"--compaction-every", "200ms", "--config", "log.retention.check.interval.ms=200", "--config", "log.cleaner.backoff.ms=100"}
 }
 
 // changes are 2,000 updates of 50 keys, at a millisecond each; every ninth deletes its key. Ten keys
