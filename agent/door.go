@@ -18,8 +18,10 @@ type door struct {
 }
 
 // knockMax is how long a connection waits for the next term. Then it is closed: its
-// client may know another agent, and would wait for an answer of this one in vain.
-const knockMax = time.Second
+// client may know another agent, and would wait for an answer of this one in vain. Not
+// sooner, since franz-go takes a connection that ends before its first answer for a
+// listener that wants TLS, and its group members join anew.
+const knockMax = 5 * time.Second
 
 func newDoor(l net.Listener) *door { return &door{Listener: l, accepted: make(chan net.Conn)} }
 
