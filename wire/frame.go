@@ -117,14 +117,20 @@ func (p *framePool) get(n int) *Frame {
 func (p *framePool) takeIdle(class, size int) *Frame {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	idle := p.mu.idle[class]
-	if len(idle) == 0 {
+	if len(p.mu.idle[class]) == 0 {
 		return nil
 	}
+	p.mu.bytes -= int64(size)
+	return p.popLocked(class)
+}
+
+// popLocked takes an idle frame of a class that has some. Nothing of it stays behind: it is
+// large, and no longer counted.
+func (p *framePool) popLocked(class int) *Frame {
+	idle := p.mu.idle[class]
 	f := idle[len(idle)-1]
 	idle[len(idle)-1] = nil
 	p.mu.idle[class] = idle[:len(idle)-1]
-	p.mu.bytes -= int64(size)
 	return f
 }
 
@@ -156,9 +162,7 @@ func (p *framePool) put(f *Frame) {
 func (p *framePool) makeRoomLocked(class int, size int64) {
 	for other := range p.mu.idle {
 		for other != class && p.mu.bytes+size > idleFrameBytesMax && len(p.mu.idle[other]) > 0 {
-			idle := p.mu.idle[other]
-			p.mu.bytes -= int64(len(idle[0].room))
-			p.mu.idle[other] = idle[1:]
+			p.mu.bytes -= int64(len(p.popLocked(other).room))
 		}
 	}
 }
