@@ -109,7 +109,11 @@ func (a *Agent) terms(ctx context.Context, p *process) error {
 	trouble := metastore.Trouble{Log: a.cfg.Log, Level: slog.LevelWarn, Begun: "no term can be begun; trying again", Over: "a term can be begun again"}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := a.serveTerm(ctx, p, func() { trouble.End() })
+		served := false
+		err := a.serveTerm(ctx, p, func() {
+			served = true
+			trouble.End()
+		})
 		if err == nil || ctx.Err() != nil || errors.Is(err, errOlder) {
 			return err
 		}
@@ -120,10 +124,8 @@ func (a *Agent) terms(ctx context.Context, p *process) error {
 			pause = 50 * time.Millisecond
 		}
 		a.waiting.Store(&err)
-		if errors.Is(err, errNoTerm) {
+		if !served {
 			trouble.Meet(err)
-		} else {
-			a.cfg.Log.Warn("the term has ended: clients are disconnected, another is begun", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -100,7 +100,9 @@ func (a *Agent) raiseLevel(ctx context.Context, t *term) error {
 	case err != nil:
 		return fmt.Errorf("append to the catalog: %w", err)
 	}
-	a.cfg.Log.Info("the feature level is raised: all live agents read its entries, and older releases can't join any more",
-		"from", level, "to", next)
+	if at > 0 { // Else the cluster is new: this is the level that it begins with.
+		a.cfg.Log.Info("the feature level is raised: all live agents read its entries, and older releases can't join any more",
+			"from", level, "to", next)
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,8 +39,13 @@ func setGroupConfig(t *testing.T, c *kgo.Client) int16 {
 func TestLevel_FreshCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNeighbourhood(t)
-		if s := n.start("a", true); s.process.level() != metastore.FeatureLevel {
+		log := &lockedLog{}
+		s := n.startWith(true, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
+		if s.process.level() != metastore.FeatureLevel {
 			t.Errorf("level %d", s.process.level())
+		}
+		if strings.Contains(log.String(), "is raised") {
+			t.Errorf("nothing is raised in a new cluster:\n%s", log)
 		}
 	})
 }
@@ -51,7 +57,12 @@ func TestLevel_TwoReleases(t *testing.T) {
 		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNeighbourhood(t)
-				old, young := n.startWith(true, of(metastore.LevelFirst)), n.startWith(true, of(0))
+				log := &lockedLog{}
+				old, young := n.startWith(true, of(metastore.LevelFirst)), n.startWith(true, func(c *Config) {
+					of(0)(c)
+					c.Log = slog.New(slog.NewTextHandler(log, nil))
+				})
+				n.client(young, kgo.DefaultProduceTopic("t"), kgo.AllowAutoTopicCreation()).ProduceSync(t.Context(), kgo.StringRecord("x"))
 				time.Sleep(30 * time.Second)
 				c := n.client(young)
 				if level := young.process.level(); level != metastore.LevelFirst {
@@ -73,6 +84,9 @@ func TestLevel_TwoReleases(t *testing.T) {
 				time.Sleep(old.cfg.Lease + 5*time.Second)
 				if level := young.process.level(); level != metastore.FeatureLevel {
 					t.Errorf("level %d when the older agent is gone", level)
+				}
+				if n := strings.Count(log.String(), "is raised"); n != 1 {
+					t.Errorf("told %d times:\n%s", n, log)
 				}
 				if code := setGroupConfig(t, c); code != 0 {
 					t.Errorf("then a group's config is answered with %d", code)

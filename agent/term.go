@@ -36,12 +36,9 @@ type term struct {
 // endTermTimeout bounds the farewell of a term: without it the lease runs out.
 const endTermTimeout = 3 * time.Second
 
-// errNoTerm is in the error of a term that was not begun.
-var errNoTerm = errors.New("begin a term")
-
-// serveTerm begins a term, says so, and serves clients until ctx ends (then it drains and
-// returns nil) or the term is lost (then it closes all connections).
-func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
+// serveTerm begins a term, says so once it serves clients, and serves them until ctx ends (then it
+// drains and returns nil) or the term is lost (then it closes all connections).
+func (a *Agent) serveTerm(ctx context.Context, p *process, serves func()) error {
 	if p.lock != nil {
 		if err := endOthers(ctx, p.store); err != nil {
 			return err
@@ -54,9 +51,8 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 		Process: p.name, Zone: a.cfg.Zone, KafkaHost: p.host, KafkaPort: p.port, Roles: a.cfg.Roles, Level: p.reads, Peer: p.peerAddress,
 	}, a.cfg.Lease)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoTerm, err)
+		return fmt.Errorf("begin a term: %w", err)
 	}
-	begun()
 	defer func() {
 		farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTermTimeout)
 		defer cancel()
@@ -67,8 +63,8 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 	if err := p.joinLevel(ctx); err != nil {
 		return err
 	}
-	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+	lifetime, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
 	tasks, lifetime := errgroup.WithContext(lifetime)
 	t, err := a.newTerm(lifetime, p, info)
 	if err != nil {
@@ -88,7 +84,7 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
 	reaper.Turn = p.turn
 	if err := reaper.Reap(lifetime); err != nil {
-		end()
+		end(nil)
 		return errors.Join(fmt.Errorf("end the terms before this one: %w", err), tasks.Wait())
 	}
 	if err := a.raiseLevel(lifetime, t); err != nil {
@@ -121,14 +117,20 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, begun func()) error {
 	defer context.AfterFunc(serving, t.groups.Resign)()
 	// A lost term drains nothing: its requests' outcomes are unknown.
 	defer context.AfterFunc(lifetime, func() {
+		// Told now: what is under way may take its time to give up.
+		if why := context.Cause(lifetime); ctx.Err() == nil && !errors.Is(why, errOlder) {
+			a.cfg.Log.Warn("the term has ended: clients are disconnected, another is begun", "term", info.Term, "err", why)
+		}
 		t.server.CloseConnections()
 		stop()
 	})()
 	a.serving.Store(t)
 	a.isReady()
+	serves()
 	tasks.Go(func() error {
-		defer end()
-		return t.server.Serve(serving, p.door.leaf())
+		err := t.server.Serve(serving, p.door.leaf())
+		end(err)
+		return err
 	})
 	err = tasks.Wait()
 	a.serving.Store(nil)
