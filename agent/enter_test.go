@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -59,19 +60,18 @@ const unreached = "metastore or bucket can't be reached; trying again"
 // TestAgent_WaitsForPostgres: an agent may be started before its Postgres.
 func TestAgent_WaitsForPostgres(t *testing.T) {
 	real := postgresServer.Database(t)
-	address := closedAddress(t)
 	u, err := url.Parse(real)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := u.Host
+	address, open := relay(t, u.Host)
 	u.Host = address
 	e := startEntering(t, func(c *Config) { c.Metastore = u.String() })
 	e.awaitTold(t, unreached)
 	if err := e.readiness(); err == nil || !strings.Contains(err.Error(), "connect to Postgres") {
 		t.Errorf("it is ready: %v", err)
 	}
-	// A client is sent away at once, not left without an answer.
+	// A client is sent away after a moment, not left without an answer.
 	conn, err := net.Dial("tcp", e.KafkaAddr())
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestAgent_WaitsForPostgres(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("a client: %v", err)
 	}
-	relay(t, address, server)
+	open()
 	select {
 	case <-e.Ready():
 	case err := <-e.done:
@@ -111,7 +111,7 @@ func TestAgent_WaitsForTheBucket(t *testing.T) {
 	}
 	e := startEntering(t, func(c *Config) {
 		c.Metastore = "sqlite://" + filepath.Join(t.TempDir(), "metastore.db")
-		c.Bucket = "s3://wadi?region=us-east-1&s3ForcePathStyle=true&endpoint=http://" + closedAddress(t)
+		c.Bucket = "s3://wadi?region=us-east-1&s3ForcePathStyle=true&endpoint=http://127.0.0.1:1" // nobody listens there
 	})
 	e.awaitTold(t, unreached)
 	if err := e.readiness(); err == nil || !strings.Contains(err.Error(), "read whose bucket it is") {
@@ -161,24 +161,15 @@ func TestAgent_EndsAtMistakes(t *testing.T) {
 	}
 }
 
-// closedAddress is one where nobody listens, below the ports of outgoing connections.
-func closedAddress(t *testing.T) string {
+// relay takes connections at an address: those that come before open is called are closed,
+// later ones are led on to another address, until the test ends.
+func relay(t *testing.T, to string) (address string, open func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// relay leads connections to an address on to another, until the test ends.
-func relay(t *testing.T, address, to string) {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var isOpen atomic.Bool
 	var all sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() {
@@ -195,6 +186,10 @@ func relay(t *testing.T, address, to string) {
 				}
 				return
 			}
+			if !isOpen.Load() {
+				in.Close()
+				continue
+			}
 			out, err := net.Dial("tcp", to)
 			if err != nil {
 				in.Close()
@@ -209,4 +204,5 @@ func relay(t *testing.T, address, to string) {
 			}
 		}
 	})
+	return l.Addr().String(), func() { isOpen.Store(true) }
 }
