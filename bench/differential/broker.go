@@ -5,18 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wadi-io/wadi/bench/apache"
 )
 
 // startPatience is how long a broker may take to serve.
@@ -63,11 +62,11 @@ func (b *lockedBuffer) tail() string {
 
 // startReference starts Apache Kafka on an empty folder.
 func startReference(ctx context.Context, jars, folder string) (*broker, error) {
-	kafka, err := freePort()
+	kafka, err := apache.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	controller, err := freePort()
+	controller, err := apache.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +78,6 @@ func startReference(ctx context.Context, jars, folder string) (*broker, error) {
 		fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", kafka, controller),
 		fmt.Sprintf("advertised.listeners=PLAINTEXT://127.0.0.1:%d", kafka),
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"log.dirs=" + filepath.Join(folder, "log"),
 		"offsets.topic.replication.factor=1",
 		"offsets.topic.num.partitions=1",
 		"transaction.state.log.replication.factor=1",
@@ -90,22 +88,17 @@ func startReference(ctx context.Context, jars, folder string) (*broker, error) {
 		groupDelay,
 		"group.consumer.heartbeat.interval.ms=5000",
 	}
-	properties := filepath.Join(folder, "server.properties")
-	if err := os.WriteFile(properties, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	arguments, err := apache.Prepare(ctx, jars, folder, "differentialAAAAAAAAAA", lines)
+	if err != nil {
 		return nil, err
 	}
-	classpath := filepath.Join(jars, "*")
-	format := exec.CommandContext(ctx, "java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", "differentialAAAAAAAAAA", "-c", properties)
-	if out, err := format.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("format Kafka's folder: %w\n%s", err, out)
-	}
 	return startBroker(ctx, "Apache Kafka", kafka, folder, "java",
-		"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, "kafka.Kafka", properties)
+		append([]string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}, arguments...)...)
 }
 
 // startWadi starts `wadi dev` on an empty folder.
 func startWadi(ctx context.Context, binary, folder string) (*broker, error) {
-	port, err := freePort()
+	port, err := apache.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -174,17 +167,4 @@ func (b *broker) awaitReady(ctx context.Context) error {
 func (b *broker) stop() {
 	b.cmd.Process.Kill()
 	<-b.ended
-}
-
-// freePort is below the ports that the system gives to outgoing connections.
-func freePort() (int, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return l.Addr().(*net.TCPAddr).Port, nil
-	}
-	return 0, errors.New("no free port")
 }

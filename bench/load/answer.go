@@ -4,7 +4,24 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 )
+
+// readAnswer reads the next answer into b, or into a larger buffer; of sizeMax bytes at most.
+func readAnswer(from io.Reader, b []byte, sizeMax int) ([]byte, error) {
+	if _, err := io.ReadFull(from, b[:4]); err != nil {
+		return b, err
+	}
+	size := int(binary.BigEndian.Uint32(b))
+	if size > sizeMax {
+		return b, fmt.Errorf("an answer of %d bytes", size)
+	}
+	if size > cap(b) {
+		b = make([]byte, size)
+	}
+	_, err := io.ReadFull(from, b[:size])
+	return b[:size], err
+}
 
 // scan reads an answer; past its end it yields zeros and remembers.
 type scan struct {

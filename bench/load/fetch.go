@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -33,11 +32,7 @@ type Readers struct {
 	conns  []*reader
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	failed struct {
-		sync.Once
-		err error
-		was chan struct{}
-	}
+	failed failure
 }
 
 type reader struct {
@@ -54,14 +49,16 @@ type reader struct {
 	}
 }
 
+// fetchedBytesMax bounds an answer to Fetch.
+const fetchedBytesMax = 256 << 20
+
 // fetchWaitMs is how long a request without data waits for it.
 const fetchWaitMs = 500
 
 // StartFetch connects and begins. Stop ends it.
 func StartFetch(ctx context.Context, cfg Fetch) (*Readers, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &Readers{cfg: cfg, cancel: cancel}
-	r.failed.was = make(chan struct{})
+	r := &Readers{cfg: cfg, cancel: cancel, failed: newFailure()}
 	for range cfg.Readers {
 		c := &reader{load: r, offsets: make([]int64, cfg.Partitions)}
 		copy(c.offsets, cfg.From)
@@ -78,10 +75,7 @@ func StartFetch(ctx context.Context, cfg Fetch) (*Readers, error) {
 	for _, c := range r.conns {
 		r.tasks.Go(func() {
 			if err := c.run(); ctx.Err() == nil {
-				r.failed.Do(func() {
-					r.failed.err = fmt.Errorf("fetch from %s: %w", cfg.Address, err)
-					close(r.failed.was)
-				})
+				r.failed.met(fmt.Errorf("fetch from %s: %w", cfg.Address, err))
 			}
 		})
 	}
@@ -124,12 +118,8 @@ func (r *Readers) Look() *Received {
 
 // Since is what was received between two looks.
 func (g *Received) Since(before *Received) *Received {
-	d := &Received{Requests: g.Requests - before.Requests, Records: g.Records - before.Records, Bytes: g.Bytes - before.Bytes}
-	for i := range d.Times.counts {
-		d.Times.counts[i] = g.Times.counts[i] - before.Times.counts[i]
-	}
-	d.Times.total = g.Times.total - before.Times.total
-	return d
+	return &Received{Requests: g.Requests - before.Requests, Records: g.Records - before.Records, Bytes: g.Bytes - before.Bytes,
+		Times: g.Times.since(&before.Times)}
 }
 
 // build makes the request; its offsets are written before it is sent.
@@ -177,17 +167,11 @@ func (c *reader) run() error {
 		if _, err := c.conn.Write(c.request); err != nil {
 			return err
 		}
-		if _, err := io.ReadFull(from, answer[:4]); err != nil {
+		var err error
+		if answer, err = readAnswer(from, answer, fetchedBytesMax); err != nil {
 			return err
 		}
-		size := int(binary.BigEndian.Uint32(answer))
-		if size > len(answer) {
-			answer = make([]byte, size)
-		}
-		if _, err := io.ReadFull(from, answer[:size]); err != nil {
-			return err
-		}
-		if err := c.take(answer[:size]); err != nil {
+		if err := c.take(answer); err != nil {
 			return err
 		}
 		c.requests.Add(1)

@@ -27,12 +27,8 @@ type Franzes struct {
 	clients []*kgo.Client
 	tasks   sync.WaitGroup
 	records atomic.Int64
-	failed  struct {
-		sync.Once
-		err error
-		was chan struct{}
-	}
-	times struct {
+	failed  failure
+	times   struct {
 		sync.Mutex
 		Histogram
 	}
@@ -42,7 +38,7 @@ type Franzes struct {
 func StartFranz(ctx context.Context, cfg Franz) (*Franzes, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &Franzes{shape: cfg.Shape, cancel: cancel}
-	f.failed.was = make(chan struct{})
+	f.failed = newFailure()
 	values := cfg.Shape.values(rand.New(rand.NewPCG(1, 1)), cfg.Shape.BatchRecords)
 	for range cfg.Clients {
 		client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Address), kgo.DefaultProduceTopic(cfg.Shape.Topic),
@@ -77,10 +73,7 @@ func (f *Franzes) answered(ctx context.Context, began time.Time, err error) {
 		return
 	}
 	if ctx.Err() == nil {
-		f.failed.Do(func() {
-			f.failed.err = fmt.Errorf("produce by franz-go: %w", err)
-			close(f.failed.was)
-		})
+		f.failed.met(fmt.Errorf("produce by franz-go: %w", err))
 	}
 }
 

@@ -57,6 +57,15 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.total += other.total
 }
 
+// since is what was added between two states of a histogram.
+func (h *Histogram) since(before *Histogram) (d Histogram) {
+	for i := range d.counts {
+		d.counts[i] = h.counts[i] - before.counts[i]
+	}
+	d.total = h.total - before.total
+	return d
+}
+
 // Quantile is the duration that a share q of all don't exceed, within 1.6 %; 0 for none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.total == 0 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -35,11 +34,7 @@ type Producers struct {
 	conns  []*producer
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	failed struct {
-		sync.Once
-		err error
-		was chan struct{}
-	}
+	failed failure
 }
 
 // producer is one connection.
@@ -68,8 +63,7 @@ type producerID struct {
 // StartProduce connects and begins. Stop ends it.
 func StartProduce(ctx context.Context, cfg Produce) (*Producers, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &Producers{cfg: cfg, cancel: cancel}
-	p.failed.was = make(chan struct{})
+	p := &Producers{cfg: cfg, cancel: cancel, failed: newFailure()}
 	shared := map[int][]body{}
 	ms := time.Now().UnixMilli()
 	for i := range cfg.Connections {
@@ -126,11 +120,8 @@ func (p *Producers) connect(ctx context.Context, bodies []body) (*producer, erro
 
 // fail keeps the first error and ends the load.
 func (p *Producers) fail(err error) {
-	p.failed.Do(func() {
-		p.failed.err = err
-		close(p.failed.was)
-		p.cancel()
-	})
+	p.failed.met(err)
+	p.cancel()
 }
 
 // Failed is closed when something went wrong.
@@ -168,12 +159,8 @@ func (p *Producers) Look() *Acknowledged {
 
 // Since is what was acknowledged between two looks.
 func (a *Acknowledged) Since(before *Acknowledged) *Acknowledged {
-	d := &Acknowledged{Requests: a.Requests - before.Requests, Records: a.Records - before.Records, Bytes: a.Bytes - before.Bytes}
-	for i := range d.Times.counts {
-		d.Times.counts[i] = a.Times.counts[i] - before.Times.counts[i]
-	}
-	d.Times.total = a.Times.total - before.Times.total
-	return d
+	return &Acknowledged{Requests: a.Requests - before.Requests, Records: a.Records - before.Records, Bytes: a.Bytes - before.Bytes,
+		Times: a.Times.since(&before.Times)}
 }
 
 // send sends until the context ends.
@@ -276,23 +263,11 @@ func (c *producer) receive(ctx context.Context) {
 	from := bufio.NewReader(c.conn)
 	answer := make([]byte, 4<<10)
 	for {
-		if _, err := io.ReadFull(from, answer[:4]); err != nil {
-			c.end(ctx, err)
-			return
+		var err error
+		if answer, err = readAnswer(from, answer, answerBytesMax); err == nil {
+			err = checkProduced(answer, c.load.cfg.Shape.PerRequest)
 		}
-		size := int(binary.BigEndian.Uint32(answer))
-		if size > answerBytesMax {
-			c.end(ctx, fmt.Errorf("an answer of %d bytes", size))
-			return
-		}
-		if size > len(answer) {
-			answer = make([]byte, size)
-		}
-		if _, err := io.ReadFull(from, answer[:size]); err != nil {
-			c.end(ctx, err)
-			return
-		}
-		if err := checkProduced(answer[:size], c.load.cfg.Shape.PerRequest); err != nil {
+		if err != nil {
 			c.end(ctx, err)
 			return
 		}

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/wadi-io/wadi/bench/apache"
 	"github.com/wadi-io/wadi/bench/load"
 )
 
@@ -29,7 +27,7 @@ func startKafka(ctx context.Context, name string, nodes int, o Options) (*System
 	ports := make([]int, nodes+1)
 	for i := range ports {
 		var err error
-		if ports[i], err = freePort(); err != nil {
+		if ports[i], err = apache.FreePort(); err != nil {
 			return nil, err
 		}
 	}
@@ -64,7 +62,6 @@ func (s *System) startNode(ctx context.Context, folder string, i int, ports []in
 		"listeners=" + listeners,
 		"advertised.listeners=" + listener,
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"log.dirs=" + filepath.Join(folder, "log"),
 		fmt.Sprintf("offsets.topic.replication.factor=%d", nodes),
 		fmt.Sprintf("transaction.state.log.replication.factor=%d", nodes),
 		"transaction.state.log.min.isr=1",
@@ -73,22 +70,17 @@ func (s *System) startNode(ctx context.Context, folder string, i int, ports []in
 		// What a run leaves behind goes soon, so that the disk doesn't fill.
 		"log.segment.bytes=134217728", "log.retention.bytes=134217728", "log.retention.check.interval.ms=2000", "log.segment.delete.delay.ms=500",
 	}
-	properties := filepath.Join(folder, "server.properties")
-	if err := os.WriteFile(properties, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	arguments, err := apache.Prepare(ctx, jars, folder, "benchAAAAAAAAAAAAAAAAA", lines)
+	if err != nil {
 		return err
-	}
-	classpath := filepath.Join(jars, "*")
-	format := exec.CommandContext(ctx, "java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", "benchAAAAAAAAAAAAAAAAA", "-c", properties)
-	if out, err := format.CombinedOutput(); err != nil {
-		return fmt.Errorf("format Kafka's folder: %w\n%s", err, out)
 	}
 	log, err := os.Create(filepath.Join(folder, "out.log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close() // The process has it.
-	cmd := exec.Command("java", "-server", "-Xms"+kafkaHeap, "-Xmx"+kafkaHeap, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
-		"-XX:InitiatingHeapOccupancyPercent=35", "-Djava.awt.headless=true", "-cp", classpath, "kafka.Kafka", properties)
+	cmd := exec.Command("java", append([]string{"-server", "-Xms" + kafkaHeap, "-Xmx" + kafkaHeap, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+		"-XX:InitiatingHeapOccupancyPercent=35", "-Djava.awt.headless=true"}, arguments...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -117,17 +109,4 @@ func awaitNodes(ctx context.Context, address string, nodes int) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// freePort is below the ports that the system gives to outgoing connections.
-func freePort() (int, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return l.Addr().(*net.TCPAddr).Port, nil
-	}
-	return 0, errors.New("no free port")
 }
