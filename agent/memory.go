@@ -5,7 +5,10 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"github.com/wadi-io/wadi/agent/cache"
 )
 
 // Most of an agent's heap is the buffers of its cache, which stay. By Go's own rule the
@@ -79,14 +82,51 @@ func (p *process) heldBytes() int64 { return p.blocks.Cache().Stats().Bytes + p.
 
 // outsideBytes is what buffers hold that aren't the cache's: segments that are being
 // written, frames, and what is kept for the next ones.
-func (p *process) outsideBytes() int64 {
+func (p *process) outsideBytes() int64 { return p.segmentBytes() + p.frameBytes() }
+
+// reservedBytes is what the cache leaves to others. Frames come and go by tens of
+// megabytes in a second: were the cache to follow them, it would give up buffers to the
+// collector, and have new ones made and cleared a moment later.
+func (p *process) reservedBytes() int64 { return p.segmentBytes() + p.frames.of(p.frameBytes()) }
+
+func (p *process) segmentBytes() int64 {
 	held := p.buffers.IdleBytes()
 	if in := p.grew.Load(); in != nil {
 		held += in.WritingBytes()
 	}
-	if s := p.server.Load(); s != nil {
-		stats := s.Stats()
-		held += stats.BytesInFlight + stats.BytesIdle
-	}
 	return held
 }
+
+func (p *process) frameBytes() int64 {
+	if s := p.server.Load(); s != nil {
+		stats := s.Stats()
+		return stats.BytesInFlight + stats.BytesIdle
+	}
+	return 0
+}
+
+// peak follows a number upwards at once, and downwards slowly.
+type peak struct{ atomic.Int64 }
+
+// peakFall is which part of the distance a peak falls by each time that it is asked.
+const peakFall = 512
+
+// of returns what the peak of now and before is.
+func (p *peak) of(now int64) int64 {
+	for {
+		old := p.Load()
+		next := max(now, old-(old-now)/peakFall)
+		if p.CompareAndSwap(old, next) {
+			return next
+		}
+	}
+}
+
+// segmentBuffers lends buffers for segments that are written: those that the cache gives up for them.
+type segmentBuffers struct {
+	*cache.Buffers
+	cache *cache.Cache
+}
+
+// Get implements ingest.Buffers.
+func (b segmentBuffers) Get(size int) []byte { return b.cache.Lend(size) }

@@ -29,3 +29,25 @@ func TestMemoryExtra(t *testing.T) {
 		}
 	}
 }
+
+// TestPeak: it rises at once and falls in hundreds of looks, so that frames that come and go
+// in a second don't move the cache's bound.
+func TestPeak(t *testing.T) {
+	const mib = 1 << 20
+	var p peak
+	for _, row := range []struct{ looks, now, min, max int64 }{
+		{1, 10, 10, 10},
+		{1, 80, 80, 80},
+		{20, 20, 77, 78},
+		{1, 79, 79, 79},
+		{4000, 0, 0, 1},
+	} {
+		var got int64
+		for range row.looks {
+			got = p.of(row.now * mib)
+		}
+		if got < row.min*mib || got > row.max*mib {
+			t.Errorf("%+v: %d bytes", row, got)
+		}
+	}
+}

@@ -60,6 +60,7 @@ type process struct {
 	mesh        atomic.Pointer[follow.Mesh]   // of the term that serves
 	server      atomic.Pointer[wire.Server]   // the same's
 	grew        atomic.Pointer[ingest.Ingest] // woken by what the shards' replicas fold
+	frames      peak                          // bytes that frames took lately
 	closers     []io.Closer
 }
 
@@ -198,7 +199,7 @@ func (p *process) openReaders(cfg Config, settings *broker.Settings) (err error)
 	}
 	cc := cache.DefaultConfig()
 	cc.BytesMax = cfg.CacheBytes
-	cc.Outside = p.outsideBytes
+	cc.Outside = p.reservedBytes
 	if cfg.Given.BlockBytes > 0 {
 		cc.BlockBytes = cfg.Given.BlockBytes
 	}

@@ -169,7 +169,7 @@ func (a *Agent) newTerm(lifetime context.Context, p *process, info metastore.Ter
 		Cluster: p.store.Cluster().ID,
 		Bucket:  p.bucket,
 		Cache:   p.blocks,
-		Buffers: p.buffers,
+		Buffers: segmentBuffers{p.buffers, p.blocks.Cache()},
 		Writer:  t.writer,
 		Shards:  p.follower,
 	})

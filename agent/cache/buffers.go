@@ -37,21 +37,31 @@ func NewBuffers(idleBytesMax int64) (*Buffers, error) {
 // Get returns a slice of size bytes with undefined contents. Its capacity is that
 // of the smallest class that holds it; above 64 MiB it is size, and never pooled.
 func (b *Buffers) Get(size int) []byte {
+	if buf := b.takeIdle(size); buf != nil {
+		return buf
+	}
+	if class, ok := classOf(size); ok {
+		return make([]byte, size, classBytes(class))
+	}
+	return make([]byte, size)
+}
+
+// takeIdle is Get where a buffer is idle, else nil.
+func (b *Buffers) takeIdle(size int) []byte {
 	class, ok := classOf(size)
 	if !ok {
-		return make([]byte, size)
+		return nil
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	idle := b.mu.idle[class]
 	if len(idle) == 0 {
-		b.mu.Unlock()
-		return make([]byte, size, classBytes(class))
+		return nil
 	}
 	buf := idle[len(idle)-1]
 	idle[len(idle)-1] = nil
 	b.mu.idle[class] = idle[:len(idle)-1]
 	b.mu.bytes -= int64(cap(buf))
-	b.mu.Unlock()
 	return buf[:size]
 }
 

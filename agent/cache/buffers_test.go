@@ -3,6 +3,8 @@ package cache
 import (
 	"sync"
 	"testing"
+
+	"github.com/wadi-io/wadi/wire/segment"
 )
 
 func TestBuffers_Classes(t *testing.T) {
@@ -90,4 +92,62 @@ func TestBuffers_LentToOne(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestLend: a segment that is to be written gets the buffer of the oldest one that the cache
+// holds, as soon as the cache is full.
+func TestLend(t *testing.T) {
+	s := newSource()
+	c := newCache(t, s, 4)
+	lent := 0 // by Lend, in segments
+	c.cfg.Outside = func() int64 { return int64(lent*testBlock) + c.buffers.IdleBytes() }
+	id := func(n int) segment.ID { return segment.ID{Term: 9, Number: uint64(n)} }
+	lend := func() []byte {
+		buf := c.Lend(testBlock - 5)
+		lent++
+		return buf
+	}
+	put := func(n int, body []byte) {
+		lent--
+		c.Put(id(n), body, c.buffers.Put)
+	}
+	var bodies [][]byte
+	for n := range 4 {
+		bodies = append(bodies, lend())
+		put(n, bodies[n])
+	}
+	for n := 4; n < 20; n++ {
+		body := lend()
+		if &body[0] != &bodies[n-4][0] {
+			t.Fatalf("segment %d has not got the buffer of %d", n, n-4)
+		}
+		bodies = append(bodies, body)
+		if got := c.Stats(); got.Bytes != 3*testBlock {
+			t.Fatalf("%d bytes are held beside what is lent", got.Bytes)
+		}
+		put(n, body)
+	}
+	if got := c.Stats(); got.Bytes != 4*testBlock || got.Evictions != 16 || got.PutsDropped != 0 || c.buffers.IdleBytes() != 0 {
+		t.Errorf("%+v, %d bytes are idle", got, c.buffers.IdleBytes())
+	}
+	// What is pinned is not lent.
+	var pins []*Pinned
+	for n := 16; n < 20; n++ {
+		p, err := c.Read(t.Context(), id(n), 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pins = append(pins, p)
+	}
+	body := lend()
+	for _, p := range pins {
+		if &body[0] == &p.Slices[0][0] {
+			t.Error("what a reader holds was lent")
+		}
+		p.Release()
+	}
+	put(20, body)
+	if got := c.Stats().Bytes; got != 4*testBlock {
+		t.Errorf("%d bytes are held", got)
+	}
 }

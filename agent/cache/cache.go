@@ -141,6 +141,24 @@ func (c *Cache) Put(id segment.ID, body []byte, free func([]byte)) {
 	freed.run()
 }
 
+// Lend returns a buffer of size bytes for a segment that will be handed over by Put, contents
+// undefined. Its room is taken from the cache now instead of then, so that the buffer is one
+// that the cache gives up: a fresh one costs its clearing. Whoever has it counts it as Config.Outside.
+func (c *Cache) Lend(size int) []byte {
+	if buf := c.buffers.takeIdle(size); buf != nil {
+		return buf
+	}
+	room := int64(size)
+	if class, ok := classOf(size); ok {
+		room = int64(classBytes(class))
+	}
+	c.mu.Lock()
+	freed, _ := c.makeRoomLocked(room) // Where all is pinned it is one more: the borrowers bound them.
+	c.mu.Unlock()
+	freed.run()
+	return c.buffers.Get(size)
+}
+
 // Evict forgets all that is held of a segment. What is pinned stays valid until
 // its Release; loads that run are told to those who wait already, and not kept.
 func (c *Cache) Evict(id segment.ID) {

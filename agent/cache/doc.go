@@ -1,4 +1,4 @@
-// Package cache keeps bytes of segments in memory, and lends segment buffers.
+// Package cache keeps bytes of segments in memory, and lends segment buffers, its own oldest ones.
 //
 // It does: hold whole ingest segments that the ingest path hands over, and blocks
 // of other segments that it loads; load a block once however many ask for it; pin

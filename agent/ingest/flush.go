@@ -114,7 +114,6 @@ func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 	began := in.cfg.Clock()
 	body, crc := in.seal(f, began)
 	put := in.tracePut(f, began, len(body))
-	in.writing.Add(int64(cap(body)))
 	f.err = in.deps.Bucket.Put(bucket.Checksummed(ctx, crc), f.id.Key(), body)
 	in.writing.Add(-int64(cap(body))) // The cache counts it from here on.
 	ended := in.cfg.Clock()
@@ -161,7 +160,9 @@ func (in *Ingest) seal(f *flush, now time.Time) (body []byte, crc32c uint32) {
 	}
 	b := in.builders.Get().(*segment.Builder)
 	defer in.builders.Put(b)
-	b.Begin(in.deps.Buffers.Get(segment.SizeHint(int(f.bytes), len(f.items), runs, len(f.fates)))[:0], segment.Info{
+	buf := in.deps.Buffers.Get(segment.SizeHint(int(f.bytes), len(f.items), runs, len(f.fates)))
+	in.writing.Add(int64(cap(buf))) // It holds what follows: see segment.SizeHint.
+	b.Begin(buf[:0], segment.Info{
 		Cluster: in.deps.Cluster,
 		ID:      f.id,
 		Flush:   f.id.Number,
