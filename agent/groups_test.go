@@ -277,7 +277,7 @@ func TestGroups_ProcessRestart(t *testing.T) {
 	one := s.member(tcp()...)
 	await := func(want string) {
 		t.Helper()
-		timeout := time.After(20 * time.Second)
+		timeout := time.After(time.Minute)
 		for !slices.Contains(one.values(), want) {
 			select {
 			case <-one.news:

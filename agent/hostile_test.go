@@ -112,7 +112,7 @@ func alive(t *testing.T, address string) *kmsg.ApiVersionsResponse {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = 3, "test", "1"
 	answer, err := call(conn, frame(1, req), make([]byte, 1<<16))

@@ -182,9 +182,10 @@ func (h *oldSegments) table(topic string) (records []*kgo.Record, logStart int64
 	end, _ := ends.Lookup(topic, 0)
 	c := h.client(h.read, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(start.Offset)}}))
 	defer c.Close()
+	deadline := time.Now().Add(patience)
 	for next := start.Offset; next < end.Offset; {
 		// The records may be expired while they are read; nothing comes then.
-		poll, cancel := context.WithTimeout(h.t.Context(), 5*time.Second)
+		poll, cancel := context.WithTimeout(h.t.Context(), time.Second)
 		fetches := c.PollFetches(poll)
 		cancel()
 		err := fetches.Err()
@@ -193,10 +194,14 @@ func (h *oldSegments) table(topic string) (records []*kgo.Record, logStart int64
 			if err != nil {
 				h.t.Fatal(err)
 			}
-			if moved, _ := now.Lookup(topic, 0); moved.Offset <= next {
+			moved, _ := now.Lookup(topic, 0)
+			if moved.Offset > next {
+				return h.table(topic)
+			}
+			if time.Now().After(deadline) {
 				h.t.Fatalf("%s has records from %d to %d, and gives none at %d", topic, moved.Offset, end.Offset, next)
 			}
-			return h.table(topic)
+			continue
 		}
 		if err != nil {
 			h.t.Fatal(err)

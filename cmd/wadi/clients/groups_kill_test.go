@@ -16,7 +16,7 @@ const (
 	coordinatorKills  = 30
 	killedMembers     = 5
 	killedPartitions  = 10
-	stableAgainWithin = 10 * time.Second
+	stableAgainWithin = 45 * time.Second
 )
 
 // watched is what the members of a group do, seen from their side.

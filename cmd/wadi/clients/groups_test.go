@@ -18,8 +18,8 @@ const (
 	// groupSession is the session time-out, in milliseconds, of a member that
 	// the test kills: the shortest that Kafka's default takes.
 	groupSession = 6000
-	// longSession is that of a member that comes back.
-	longSession = 60_000
+	// longSession is that of a member that leaves, or comes back: longer than patience.
+	longSession = 120_000
 )
 
 // groupClient is a client that can be a member of a group.
@@ -249,7 +249,7 @@ func checkGroup(t *testing.T, address string, c groupClient) {
 	a := m.join(c, "", groupSession)
 	m.share(a)
 	m.progress(a)
-	b := m.join(c, "", groupSession)
+	b := m.join(c, "", longSession)
 	m.share(a, b)
 	killed := m.join(c, "", groupSession)
 	m.share(a, b, killed)
@@ -264,12 +264,8 @@ func checkGroup(t *testing.T, address string, c groupClient) {
 	m.progress(a, b)
 
 	ownA, sinceA, committed = a.assigned(), len(a.events()), m.committed()
-	left := time.Now()
 	b.ask(map[string]any{"do": "leave"})
-	m.share(a)
-	if took := time.Since(left); took > groupSession*time.Millisecond {
-		t.Errorf("a member that left was missed only after %v", took)
-	}
+	m.share(a) // by the classic protocol its session would run longer than this waits
 	m.resumed(a, sinceA, without(a.assigned(), ownA), committed)
 	m.finish()
 	a.ask(map[string]any{"do": "leave"})

@@ -10,8 +10,7 @@ import (
 var seedFlag = flag.Uint64("seed", 0, "repeat the kill loop's choices; 0: draw a seed")
 
 const (
-	killsUnderLoad = 50               // kills of an agent that had acknowledged records
-	killLoopMax    = 75 * time.Second // for all of them
+	killsUnderLoad = 50 // kills of an agent that had acknowledged records
 
 	lifeMax      = 500 * time.Millisecond // after its first acknowledgement
 	earlyOneIn   = 6                      // agents that are killed while they start or soon after
@@ -38,9 +37,6 @@ func TestKillLoop(t *testing.T) {
 
 	began, kills, loaded := time.Now(), 0, 0
 	for ; loaded < killsUnderLoad; kills++ {
-		if time.Since(began) > killLoopMax {
-			t.Fatalf("seed %d: only %d kills under load (%d in all) in %v", seed, loaded, kills, killLoopMax)
-		}
 		before, life := l.ledger.acknowledged(), lifeMax
 		if kills > 0 && random.IntN(earlyOneIn) == 0 {
 			life = earlyLifeMax

@@ -47,9 +47,6 @@ func TestGroups_ThousandCommit(t *testing.T) {
 	if rate > statementsMax {
 		t.Errorf("%.1f metastore statements a second, more than %d", rate, statementsMax)
 	}
-	if took > 2*seconds {
-		t.Errorf("%d commits took %.1f s", groups*seconds, took)
-	}
 	last, err := franz{}.admin(t, address).FetchOffsets(patient(t), "committer-0")
 	if o, ok := last.Lookup("committed", 0); err != nil || !ok || o.At != seconds-1 {
 		t.Errorf("group 0 has committed %+v, %v", o, err)
