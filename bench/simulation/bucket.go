@@ -38,7 +38,7 @@ func (l *bucketLink) Get(ctx context.Context, key string, offset, length int64) 
 	if err != nil {
 		return nil, err
 	}
-	l.gate.flip(body)
+	l.gate.flip(key, body)
 	return body, nil
 }
 
@@ -67,14 +67,22 @@ func (l *bucketLink) List(ctx context.Context, prefix, after string, limit int) 
 	return found, nil
 }
 
-// flip changes a bit of what was read, now and then.
-func (g *gate) flip(body []byte) {
+// flip changes a bit of what was read, now and then, but not twice in a row: a reader that
+// looks again at an object has it whole, since nothing else is promised of it.
+func (g *gate) flip(key string, body []byte) {
 	if len(body) == 0 || !g.chance(g.world.flips()) {
 		return
 	}
 	g.mu.Lock()
+	again := g.mu.flipped == key
+	if g.mu.flipped = key; again {
+		g.mu.flipped = ""
+	}
 	i := g.mu.rand.IntN(8 * len(body))
 	g.mu.Unlock()
+	if again {
+		return
+	}
 	body[i/8] ^= 1 << (i % 8)
 	g.world.fault("flipped bit", "%s: bit %d of %d bytes read", g.host, i, len(body))
 }

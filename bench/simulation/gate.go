@@ -43,9 +43,10 @@ type gate struct {
 	host  string
 	mu    struct {
 		sync.Mutex
-		rand   *rand.Rand
-		dead   chan struct{}
-		thawed chan struct{} // nil: not paused
+		rand    *rand.Rand
+		dead    chan struct{}
+		thawed  chan struct{} // nil: not paused
+		flipped string        // the object of which a bit was flipped last
 	}
 }
 
@@ -77,6 +78,11 @@ func (g *gate) resume() {
 		close(g.mu.thawed)
 		g.mu.thawed = nil
 	}
+}
+
+func (g *gate) paused() bool {
+	_, thawed := g.state()
+	return thawed != nil
 }
 
 func (g *gate) state() (dead <-chan struct{}, thawed <-chan struct{}) {

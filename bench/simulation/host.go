@@ -118,12 +118,13 @@ func (h *host) kill() bool {
 	return true
 }
 
-// stop ends the process as SIGTERM does, and waits at most a minute.
+// stop ends the process as SIGTERM does, and waits at most a minute. One that is paused
+// would hear of it when it is resumed.
 func (h *host) stop() bool {
 	h.mu.Lock()
 	g, cancel, gone := h.mu.gate, h.mu.cancel, h.mu.gone
 	h.mu.Unlock()
-	if g == nil {
+	if g == nil || g.paused() {
 		return false
 	}
 	cancel()
