@@ -108,24 +108,22 @@ func runCommand(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return err
 	}
-	samples, err := measureAll(ctx, o)
-	if err != nil {
-		// What was measured before is told all the same.
-		if o.out != "" && len(samples) > 0 {
-			err = errors.Join(err, writeSamples(o.out, samples, arguments))
-		}
-		return err
+	save := func([]workload.Sample) error { return nil }
+	if o.out != "" {
+		save = func(samples []workload.Sample) error { return writeSamples(o.out, samples, arguments) }
 	}
-	printSamples(os.Stdout, samples, o.foreignMax)
-	printTargets(os.Stdout, samples)
-	if o.out == "" {
-		return nil
+	samples, err := measureAll(ctx, o, save)
+	if len(samples) > 0 {
+		// What was measured is told whatever failed beside it.
+		printSamples(os.Stdout, samples, o.foreignMax)
+		printTargets(os.Stdout, samples)
 	}
-	return writeSamples(o.out, samples, arguments)
+	return err
 }
 
-// measureAll measures all rows on all systems.
-func measureAll(ctx context.Context, o options) (samples []workload.Sample, err error) {
+// measureAll measures all rows on all systems. It has all samples saved after each, so that who is
+// interrupted loses none, and goes on where a row fails.
+func measureAll(ctx context.Context, o options, save func([]workload.Sample) error) (samples []workload.Sample, err error) {
 	folder, err := os.MkdirTemp("", "wadi-bench-")
 	if err != nil {
 		return nil, err
@@ -141,7 +139,7 @@ func measureAll(ctx context.Context, o options) (samples []workload.Sample, err 
 	if o.wadi, err = filepath.Abs(o.wadi); err != nil {
 		return nil, err
 	}
-	m := &meter{options: o, start: func(name string) (*workload.System, error) {
+	m := &meter{options: o, save: save, start: func(name string) (*workload.System, error) {
 		return workload.Start(ctx, name, workload.Options{Wadi: o.wadi, Folder: folder, Jars: o.jars, KeepBytes: o.keep, Arguments: o.arguments})
 	}}
 	defer m.close()
@@ -154,9 +152,9 @@ func measureAll(ctx context.Context, o options) (samples []workload.Sample, err 
 		m.systems = append(m.systems, workload.Running(o.target, o.pids))
 	}
 	for _, name := range o.rows {
-		row, err := workload.RowOf(name)
-		if err != nil {
-			return m.samples, err
+		row, unknown := workload.RowOf(name)
+		if unknown != nil {
+			return m.samples, errors.Join(err, unknown)
 		}
 		if o.quick {
 			row.Warm = time.Second
@@ -164,16 +162,21 @@ func measureAll(ctx context.Context, o options) (samples []workload.Sample, err 
 		if o.window > 0 {
 			row.Window = o.window
 		}
-		if err := m.row(ctx, row); err != nil {
-			return m.samples, err
+		if failed := m.row(ctx, row); failed != nil {
+			fmt.Fprintln(os.Stderr, failed)
+			err = errors.Join(err, failed)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return m.samples, nil
+	return m.samples, err
 }
 
 // meter runs rows in pairs.
 type meter struct {
 	options
+	save    func([]workload.Sample) error
 	start   func(name string) (*workload.System, error)
 	systems []*workload.System
 	runner  workload.Runner
@@ -236,6 +239,9 @@ func (m *meter) row(ctx context.Context, row workload.Row) error {
 			return fmt.Errorf("%s on %s: %w", row.Name, s.Name, err)
 		}
 		m.samples = append(m.samples, sample)
+		if err := m.save(m.samples); err != nil {
+			return err
+		}
 	}
 	return nil
 }
