@@ -52,7 +52,8 @@ func TestAgent_CacheOnDisk(t *testing.T) {
 			return b.cost().since(before).gets
 		}
 		first, disk := read(), b.process.disk.Stats()
-		if first < records/2 || disk.Writes == 0 || disk.Writes+disk.Dropped != first || int64(blocks()) != disk.Writes {
+		// A block that was wanted again before it had been written is one file of two GETs.
+		if first < records/2 || disk.Writes == 0 || disk.Writes+disk.Dropped > first || int64(blocks()) != disk.Writes {
 			t.Fatalf("%d GETs; %d files; %+v", first, blocks(), disk)
 		}
 		if second, after := read(), b.process.disk.Stats(); second > disk.Dropped || after.Hits == 0 || after.Broken > 0 {

@@ -1,12 +1,14 @@
 package load
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wadi-io/wadi/wire/batch"
@@ -38,67 +40,65 @@ func TestHistogram_IsExactToASixtyFourth(t *testing.T) {
 	}
 }
 
-// broker answers requests of one batch, after a stall at its begin.
-func broker(t *testing.T, stall time.Duration) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
+// answerOne answers requests of one batch until the connection ends.
+func answerOne(c net.Conn) {
+	var length [4]byte
+	for {
+		if _, err := io.ReadFull(c, length[:]); err != nil {
 			return
 		}
-		defer c.Close()
-		<-time.After(stall) // what this is about takes real time
-		var length [4]byte
-		for {
-			if _, err := io.ReadFull(c, length[:]); err != nil {
-				return
-			}
-			request := make([]byte, binary.BigEndian.Uint32(length[:]))
-			if _, err := io.ReadFull(c, request); err != nil {
-				return
-			}
-			answer := append([]byte{0, 0, 0, 0}, request[4:8]...)      // its length, the correlation id
-			answer = append(answer, 0, 2, 2, 't', 2, 0, 0, 0, 0, 0, 0) // no tags; topic t; partition 0, no error
-			answer = append(answer, make([]byte, 24)...)
-			answer = append(answer, 1, 0, 0, 0, 0, 0, 0, 0, 0)
-			binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
-			if _, err := c.Write(answer); err != nil {
-				return
-			}
+		request := make([]byte, binary.BigEndian.Uint32(length[:]))
+		if _, err := io.ReadFull(c, request); err != nil {
+			return
 		}
-	}()
-	return l.Addr().String()
+		answer := append([]byte{0, 0, 0, 0}, request[4:8]...)      // its length, the correlation id
+		answer = append(answer, 0, 2, 2, 't', 2, 0, 0, 0, 0, 0, 0) // no tags; topic t; partition 0, no error
+		answer = append(answer, make([]byte, 24)...)
+		answer = append(answer, 1, 0, 0, 0, 0, 0, 0, 0, 0)
+		binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
+		if _, err := c.Write(answer); err != nil {
+			return
+		}
+	}
 }
 
 // A stall is charged for all requests that were due in it, not for the one that met it.
 func TestOpenLoop_OmitsNothing(t *testing.T) {
-	const stall, rate = 300 * time.Millisecond, 200
-	shape := Shape{Topic: "t", Partitions: 1, PerRequest: 1, BatchRecords: 1, RecordBytes: 10}
-	p, err := StartProduce(t.Context(), Produce{Address: broker(t, stall), Shape: shape, Connections: 1, Rate: rate})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for p.Look().Requests < rate/2 {
-		select {
-		case <-p.Failed():
-			t.Fatal(p.Stop())
-		case <-time.After(time.Millisecond):
+	synctest.Test(t, func(t *testing.T) {
+		const stall, rate = 300 * time.Millisecond, 200
+		client, broker := net.Pipe()
+		answering := make(chan struct{})
+		go func() {
+			defer close(answering)
+			time.Sleep(stall)
+			answerOne(broker)
+		}()
+		p, err := StartProduce(t.Context(), Produce{
+			Shape:       Shape{Topic: "t", Partitions: 1, PerRequest: 1, BatchRecords: 1, RecordBytes: 10},
+			Connections: 1, Rate: rate,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := p.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	// Some 60 were due during the stall, 40 of them 100 ms and more before its end.
-	const charged = 25
-	times := p.Look().Times
-	if slow := times.Quantile(1 - charged/float64(times.Count())); slow < 100*time.Millisecond {
-		t.Errorf("but for %d of %d all took %v at most: the stall was left out", charged, times.Count(), slow)
-	}
+		time.Sleep(time.Second)
+		if err := p.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		<-answering
+		// Some 60 were due during the stall, 40 of them 100 ms and more before its end.
+		times := p.Look().Times
+		if n := times.Count(); n < 150 || n > 250 {
+			t.Errorf("%d requests in a second", n)
+		}
+		slow := 0
+		for times.Quantile(1-float64(slow+1)/float64(times.Count())) >= 100*time.Millisecond {
+			slow++
+		}
+		if slow < 25 || slow > 55 {
+			t.Errorf("%d of %d requests were charged with 100 ms of a stall of %v", slow, times.Count(), stall)
+		}
+	})
 }
 
 // What is patched into a request is what the broker will read.

@@ -22,6 +22,7 @@ type Produce struct {
 	Depth       int     // requests in flight on a connection, in a closed loop
 	Rate        float64 // requests a second of all connections, in an open loop; 0: closed
 	Seed        uint64
+	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 }
 
 // openDepth bounds the requests in flight of a connection in an open loop. At it the
@@ -109,8 +110,11 @@ func (p *Producers) connect(ctx context.Context, bodies []body) (*producer, erro
 		}
 		c.ids = producerID{id, epoch, make([]int32, p.cfg.Shape.Partitions)}
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", p.cfg.Address)
+	dial := p.cfg.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	conn, err := dial(ctx, "tcp", p.cfg.Address)
 	if err != nil {
 		return nil, err
 	}
