@@ -292,7 +292,7 @@ func pushedGroup() group {
 		counter("wadi_pushed_entries_received_total", "Entries that other agents pushed to this one."),
 		counter("wadi_pushed_entries_known_total", "Entries that were pushed and had been read before."),
 		counter("wadi_pushed_entries_early_total", "Entries that were pushed and came before their predecessors."),
-		counter("wadi_pushed_entries_unwanted_total", "Entries that were pushed of journals that this agent does not know, or that have stopped."),
+		counter("wadi_pushed_entries_unwanted_total", "Entries that were pushed of journals that this agent does not know, or that have stopped, or that another server of the metastore has."),
 		counter("wadi_push_gap_reads_total", "Reads of the metastore for what was missing under entries that were pushed."),
 	}, func(s *Sources, emit func(string, ...float64)) {
 		if s.Pushed == nil {

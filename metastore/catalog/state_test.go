@@ -162,7 +162,7 @@ func TestApply_WhatDoesNotFit(t *testing.T) {
 		"many more partitions":             AppendPartitionsAdded(nil, 1, PartitionsMax),
 		"all producer ids":                 AppendProducerIDs(nil, math.MaxInt64),
 		"a shard's effect":                 metastore.AppendEffect(nil, metastore.EffectFlush, []byte{1, 0}),
-		"a reserved effect":                metastore.AppendEffect(nil, metastore.EffectFeatureLevel, []byte{1}),
+		"the first level":                  metastore.AppendEffect(nil, metastore.EffectFeatureLevel, []byte{1}),
 		"bytes left":                       metastore.AppendEffect(nil, metastore.EffectTopicDeleted, []byte{1, 0}),
 		"configs out of order":             metastore.AppendEffect(nil, metastore.EffectTopicConfig, []byte{1, 2, 1, 'b', 0, 1, 'a', 0}),
 		"a config twice":                   metastore.AppendEffect(nil, metastore.EffectTopicConfig, []byte{1, 2, 1, 'b', 0, 1, 'b', 0}),
