@@ -2,41 +2,20 @@ package catalog
 
 import (
 	"bytes"
-	"encoding/hex"
-	"flag"
 	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
-	}
-}
+func kit() machinetest.Kit[*State] { return machinetest.Kit[*State]{New: New, Describe: Describe} }
 
 func entry(number uint64, effects ...[]byte) []byte {
 	h := metastore.Header{Term: 1, Number: number, Time: 1_700_000_000_000}
@@ -92,56 +71,9 @@ func goldenLevelEntries() [][]byte {
 }
 
 func TestGolden(t *testing.T) {
-	requireGolden(t, "entries.txt", "snapshot.txt", goldenEntries())
-	requireGolden(t, "groups-entries.txt", "groups-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries()))
-	requireGolden(t, "level-entries.txt", "level-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()))
-}
-
-func requireGolden(t *testing.T, entries, snapshot string, all [][]byte) {
-	t.Helper()
-	state := New()
-	fold := metastore.NewFold(state)
-	var text bytes.Buffer
-	for i, e := range all {
-		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
-		_, effects, err := metastore.ParseEntry(e)
-		for err == nil {
-			var kind metastore.EffectKind
-			var body []byte
-			var ok bool
-			if kind, body, ok, err = effects.Next(); !ok {
-				break
-			}
-			words, err := Describe(kind, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintln(&text, words)
-		}
-		res, err := fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
-	}
-	golden(t, entries, text.String())
-
-	words := func(s *State) string {
-		var b bytes.Buffer
-		fmt.Fprintf(&b, "%s\n", hex.Dump(s.AppendSnapshot(nil)))
-		if err := s.Dump(&b); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
-	golden(t, snapshot, words(state))
-	restored := New()
-	if err := restored.Restore(state.AppendSnapshot(nil)); err != nil {
-		t.Fatal(err)
-	}
-	if got := words(restored); got != words(state) {
-		t.Errorf("restored:\n%s", got)
-	}
+	kit().Golden(t, "entries.txt", "snapshot.txt", goldenEntries())
+	kit().Golden(t, "groups-entries.txt", "groups-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries()))
+	kit().Golden(t, "level-entries.txt", "level-snapshot.txt", slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()))
 }
 
 // TestApply_WhatDoesNotFit: the catalog is written strictly, so this is a bug of its writer.
@@ -341,90 +273,19 @@ func compare(t *testing.T, s *State, model []Topic, nextTopic uint64, nextProduc
 	}
 }
 
-// memoryFactorMax is how many bytes of memory a byte of input may ask for: 22 bytes
-// of a snapshot make a topic, in three maps.
-const memoryFactorMax = 100
+// fuzzed is the history that the fuzzers begin with.
+func fuzzed() [][]byte {
+	return slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries())
+}
 
-func bytesAllocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
+// memory is what an input may ask for: 22 bytes of a snapshot make a topic, in three maps.
+func memory() machinetest.Memory {
+	return machinetest.Memory{Factor: 100, Bytes: machinetest.DefaultBytes}
 }
 
 func FuzzApply(f *testing.F) {
-	base := New()
-	fold := metastore.NewFold(base)
-	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()) {
-		_, effects, err := metastore.ParseEntry(e)
-		for err == nil {
-			var kind metastore.EffectKind
-			var body []byte
-			var ok bool
-			if kind, body, ok, err = effects.Next(); !ok {
-				break
-			}
-			f.Add(uint64(kind), body)
-		}
-		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
-			f.Fatal(err)
-		}
-	}
-	before := base.AppendSnapshot(nil)
-	f.Fuzz(func(t *testing.T, kind uint64, body []byte) {
-		s := New()
-		if err := s.Restore(before); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		allocated := bytesAllocated(func() { _, err = s.Apply(metastore.At{}, metastore.EffectKind(kind), body, true) })
-		if limit := uint64(64<<10 + memoryFactorMax*len(body)); allocated > limit {
-			t.Errorf("%d bytes took %d bytes of memory", len(body), allocated)
-		}
-		if _, describeErr := Describe(metastore.EffectKind(kind), body); err == nil && describeErr != nil {
-			t.Errorf("folded, but not described: %v", describeErr)
-		}
-		if err != nil {
-			return
-		}
-		after := s.AppendSnapshot(nil)
-		restored := New()
-		if err := restored.Restore(after); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(restored.AppendSnapshot(nil), after) {
-			t.Error("the restored state is another")
-		}
-	})
+	machinetest.AddEffects(f, fuzzed())
+	kit().FuzzApply(f, kit().Fold(f, fuzzed()).AppendSnapshot(nil), metastore.At{}, memory())
 }
 
-func FuzzRestore(f *testing.F) {
-	s := New()
-	fold := metastore.NewFold(s)
-	for i, e := range slices.Concat(goldenEntries(), goldenGroupEntries(), goldenLevelEntries()) {
-		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(s.AppendSnapshot(nil))
-	}
-	f.Fuzz(func(t *testing.T, snapshot []byte) {
-		s := New()
-		var err error
-		allocated := bytesAllocated(func() { err = s.Restore(snapshot) })
-		if limit := uint64(64<<10 + memoryFactorMax*len(snapshot)); allocated > limit {
-			t.Errorf("%d bytes took %d bytes of memory", len(snapshot), allocated)
-		}
-		if err != nil {
-			return
-		}
-		first := s.AppendSnapshot(nil)
-		again := New()
-		if err := again.Restore(first); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(first, again.AppendSnapshot(nil)) {
-			t.Error("the restored state is another")
-		}
-	})
-}
+func FuzzRestore(f *testing.F) { kit().FuzzRestore(f, memory(), nil, fuzzed()) }

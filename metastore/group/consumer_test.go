@@ -3,7 +3,6 @@ package group
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
 func places(topic uint64, partitions ...int32) []Place {
@@ -59,43 +59,9 @@ func consumerEntries() [][]byte {
 }
 
 func TestGolden_Consumer(t *testing.T) {
-	j := newJournal(t)
-	for i, e := range goldenEntries() {
-		if _, err := j.fold.Apply(metastore.Version(i+1), e, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var text bytes.Buffer
-	for i, e := range consumerEntries() {
-		fmt.Fprintf(&text, "entry %d\n%s", i+10, hex.Dump(e))
-		_, effects, err := metastore.ParseEntry(e)
-		for err == nil {
-			kind, body, ok, nextErr := effects.Next()
-			if err = nextErr; !ok {
-				break
-			}
-			words, err := Describe(kind, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintln(&text, words)
-		}
-		res, err := j.fold.Apply(metastore.Version(i+10), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
-	}
-	snapshot := j.state.AppendSnapshot(nil)
-	text.WriteString(hex.Dump(snapshot))
-	if err := j.state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "consumers.txt", text.String())
-	restored := New()
-	if err := restored.Restore(snapshot); err != nil || !bytes.Equal(restored.AppendSnapshot(nil), snapshot) {
-		t.Errorf("the restored state is another: %v", err)
-	}
+	before := goldenEntries()
+	state, text := kit().Tell(t, append(before, consumerEntries()...), len(before))
+	machinetest.Golden(t, "consumers.txt", text+hex.Dump(state.AppendSnapshot(nil))+kit().Words(t, state))
 }
 
 // TestConsumer_Guards: who may change and commit when.

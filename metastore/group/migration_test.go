@@ -3,11 +3,11 @@ package group
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"reflect"
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
 func classicMember(id string, epoch int32) *ConsumerMember {
@@ -39,41 +39,14 @@ func migrationEntries() [][]byte {
 }
 
 func TestGolden_Migration(t *testing.T) {
-	j := newJournal(t)
-	var text bytes.Buffer
-	for i, e := range migrationEntries() {
-		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
-		_, effects, err := metastore.ParseEntry(e)
-		for err == nil {
-			kind, body, ok, nextErr := effects.Next()
-			if err = nextErr; !ok {
-				break
-			}
-			words, err := Describe(kind, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintln(&text, words)
-		}
-		res, err := j.fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
-		snapshot := j.state.AppendSnapshot(nil)
-		restored := New()
-		if err := restored.Restore(snapshot); err != nil || !bytes.Equal(restored.AppendSnapshot(nil), snapshot) {
-			t.Errorf("entry %d: the restored state is another: %v", i+1, err)
-		}
-		if !reflect.DeepEqual(restored, j.state) {
-			t.Errorf("entry %d: restored %+v, want %+v", i+1, restored, j.state)
+	state, text := kit().Tell(t, migrationEntries(), 0)
+	machinetest.Golden(t, "migration.txt", text+hex.Dump(state.AppendSnapshot(nil))+kit().Words(t, state))
+	for i := range migrationEntries() {
+		state := kit().Fold(t, migrationEntries()[:i+1])
+		if restored := kit().Restored(t, state); !reflect.DeepEqual(restored, state) {
+			t.Errorf("entry %d: restored %+v, want %+v", i+1, restored, state)
 		}
 	}
-	text.WriteString(hex.Dump(j.state.AppendSnapshot(nil)))
-	if err := j.state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "migration.txt", text.String())
 }
 
 // TestMigration_Guards: either way only on what its writer saw, and commits follow.

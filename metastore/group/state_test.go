@@ -2,34 +2,15 @@ package group
 
 import (
 	"bytes"
-	"encoding/hex"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
-	}
+func kit() machinetest.Kit[*State] {
+	return machinetest.Kit[*State]{New: New, Describe: Describe, Exact: true}
 }
 
 // journal folds entries of one term; the writer's clock is 1,000 × the version.
@@ -106,47 +87,7 @@ func goldenEntries() [][]byte {
 }
 
 func TestGolden(t *testing.T) {
-	j := newJournal(t)
-	var text bytes.Buffer
-	for i, e := range goldenEntries() {
-		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
-		_, effects, err := metastore.ParseEntry(e)
-		for err == nil {
-			var kind metastore.EffectKind
-			var body []byte
-			var ok bool
-			if kind, body, ok, err = effects.Next(); !ok {
-				break
-			}
-			words, err := Describe(kind, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintln(&text, words)
-		}
-		res, err := j.fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
-	}
-	golden(t, "entries.txt", text.String())
-	words := func(s *State) string {
-		var b bytes.Buffer
-		fmt.Fprintf(&b, "%s\n", hex.Dump(s.AppendSnapshot(nil)))
-		if err := s.Dump(&b); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
-	golden(t, "snapshot.txt", words(j.state))
-	restored := New()
-	if err := restored.Restore(j.state.AppendSnapshot(nil)); err != nil {
-		t.Fatal(err)
-	}
-	if got := words(restored); got != words(j.state) {
-		t.Errorf("restored:\n%s", got)
-	}
+	kit().Golden(t, "entries.txt", "snapshot.txt", goldenEntries())
 }
 
 func TestJournal_IsPinned(t *testing.T) {

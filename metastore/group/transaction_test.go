@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
 func pending(id string, producer int64, x uint64, offsets ...PlacedOffset) []byte {
@@ -181,46 +182,6 @@ func transactionEntries() [][]byte {
 
 // TestTransactions_Golden holds the bytes of the effects of transactions, and of a snapshot with some.
 func TestTransactions_Golden(t *testing.T) {
-	j := newJournal(t)
-	var text bytes.Buffer
-	for i, e := range transactionEntries() {
-		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
-		_, effects, err := metastore.ParseEntry(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			kind, body, ok, err := effects.Next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !ok {
-				break
-			}
-			words, err := Describe(kind, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintln(&text, words)
-		}
-		res, err := j.fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
-	}
-	snapshot := j.state.AppendSnapshot(nil)
-	fmt.Fprintf(&text, "snapshot\n%s\n", hex.Dump(snapshot))
-	if err := j.state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "transactions.txt", text.String())
-	restored := New()
-	if err := restored.Restore(snapshot); err != nil {
-		t.Fatal(err)
-	}
-	var before, after bytes.Buffer
-	if j.state.Dump(&before) != nil || restored.Dump(&after) != nil || before.String() != after.String() {
-		t.Errorf("restored:\n%s\nwant\n%s", &after, &before)
-	}
+	state, text := kit().Tell(t, transactionEntries(), 0)
+	machinetest.Golden(t, "transactions.txt", text+"snapshot\n"+hex.Dump(state.AppendSnapshot(nil))+"\n"+kit().Words(t, state))
 }

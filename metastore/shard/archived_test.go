@@ -1,12 +1,7 @@
 package shard
 
 import (
-	"bytes"
-	"encoding/hex"
-	"fmt"
 	"testing"
-
-	"github.com/wadi-io/wadi/metastore"
 )
 
 func TestArchived_Guards(t *testing.T) {
@@ -62,33 +57,12 @@ func TestArchived_OpenTransaction(t *testing.T) {
 
 // TestArchived_Golden holds the bytes of the effect and of a state that is archived.
 func TestArchived_Golden(t *testing.T) {
-	state := New()
-	fold := metastore.NewFold(state)
-	var text bytes.Buffer
-	for i, effect := range [][]byte{
+	goldenEffects(t, "archived.txt",
 		AppendOpened(nil, Opened{Topic: 1, ID: testTopicID, Stride: 64, Count: 2}),
 		flushOf(7, batch(NoProducer, 0, 0, 1000)),
 		AppendArchived(nil, Archived{Partition: p0, To: 300}),
 		AppendArchived(nil, Archived{Partition: p0, Expected: 300, To: 301}),
 		AppendArchived(nil, Archived{Partition: p0, Expected: 300, To: 302}), // void
 		AppendSwap(nil, Swap{Partition: p0, To: 500, Bytes: 200}),
-	} {
-		e := append(metastore.AppendHeader(nil, metastore.Header{Term: 3, Number: uint64(i + 1), Time: 1_700_000_000_000}), effect...)
-		_, effects, _ := metastore.ParseEntry(e)
-		kind, body, _, _ := effects.Next()
-		words, err := Describe(kind, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "%s\n%s\noutcomes=%v\n\n", hex.Dump(effect), words, res.Outcomes)
-	}
-	fmt.Fprintf(&text, "%s\n", hex.Dump(state.AppendSnapshot(nil)))
-	if err := state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "archived.txt", text.String())
+	)
 }

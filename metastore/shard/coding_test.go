@@ -3,36 +3,19 @@ package shard
 import (
 	"bytes"
 	"encoding/hex"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares got with a file of testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
-	}
+func kit() machinetest.Kit[*State] {
+	return machinetest.Kit[*State]{New: New, Describe: Describe, Headers: true}
 }
 
 // goldenEntries is a history with every effect and every flag, and batches that are void.
@@ -130,66 +113,34 @@ func TestGolden(t *testing.T) {
 		{"transactions.txt", "transactions-snapshot.txt", goldenTransactions()},
 		{"jumps.txt", "jumps-snapshot.txt", goldenJumps()},
 	} {
-		t.Run(c.entries, func(t *testing.T) { checkGolden(t, c.history, c.entries, c.snapshot) })
+		t.Run(c.entries, func(t *testing.T) { kit().Golden(t, c.entries, c.snapshot, c.history) })
 	}
 }
 
-func checkGolden(t *testing.T, history [][]byte, entriesFile, snapshotFile string) {
+// goldenEffects holds the bytes of effects, each folded by itself, and of the state after them.
+func goldenEffects(t *testing.T, file string, effects ...[]byte) {
+	t.Helper()
 	state := New()
 	fold := metastore.NewFold(state)
-	var text bytes.Buffer
-	for i, e := range history {
-		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
-		h, effects, err := metastore.ParseEntry(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "term=%d number=%d time=%d\n", h.Term, h.Number, h.Time)
-		for {
-			kind, body, ok, err := effects.Next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !ok {
-				break
-			}
+	var text strings.Builder
+	for i, effect := range effects {
+		e := append(metastore.AppendHeader(nil, metastore.Header{Term: 3, Number: uint64(i + 1), Time: 1_700_000_000_000}), effect...)
+		fmt.Fprintf(&text, "%s\n", hex.Dump(effect))
+		machinetest.Effects(t, e, func(kind metastore.EffectKind, body []byte) {
 			words, err := Describe(kind, body)
-			if kind == metastore.EffectTermEnded {
-				words, err = kind.String(), nil
-			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			fmt.Fprintln(&text, words)
-		}
+		})
 		res, err := fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&text, "void=%t outcomes=%v\n\n", res.Void, res.Outcomes)
+		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
+		kit().Restored(t, state)
 	}
-	golden(t, entriesFile, text.String())
-
-	text.Reset()
-	snapshot := state.AppendSnapshot(nil)
-	fmt.Fprintf(&text, "%s\n", hex.Dump(snapshot))
-	if err := state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, snapshotFile, text.String())
-
-	var again bytes.Buffer
-	restored := New()
-	if err := restored.Restore(snapshot); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(&again, "%s\n", hex.Dump(restored.AppendSnapshot(nil)))
-	if err := restored.Dump(&again); err != nil {
-		t.Fatal(err)
-	}
-	if again.String() != text.String() {
-		t.Errorf("restored:\n%s", again.String())
-	}
+	machinetest.Golden(t, file, text.String()+hex.Dump(state.AppendSnapshot(nil))+"\n"+kit().Words(t, state))
 }
 
 func decodeFlush(t testing.TB, effect []byte) (uint64, []FlushBatch) {

@@ -1,82 +1,25 @@
 package shard
 
 import (
-	"bytes"
-	"runtime"
-	"slices"
 	"testing"
 	"unsafe"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 )
 
-// bytesAllocated returns what f allocates, freed or not.
-func bytesAllocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
-
-// The memory that an input may ask for: a factor of its size, and what one opening may
+// memory is what an input may ask for: a factor of its size, and what one opening may
 // take, which is each partition and two pointers to it.
-const (
-	memoryFactorMax = 200
-	memoryBytesMax  = partitionsMax*int(unsafe.Sizeof(partition{})+2*unsafe.Sizeof(&partition{})) + 16<<20
-)
+func memory() machinetest.Memory {
+	return machinetest.Memory{Factor: 200, Bytes: partitionsMax*int(unsafe.Sizeof(partition{})+2*unsafe.Sizeof(&partition{})) + 16<<20}
+}
 
 // FuzzApply folds any effects onto a state; what it comes to can be taken up from a snapshot.
 func FuzzApply(f *testing.F) {
-	for _, e := range slices.Concat(goldenEntries(), goldenTransactions()) {
-		_, effects, err := metastore.ParseEntry(e)
-		for err == nil {
-			var kind metastore.EffectKind
-			var body []byte
-			var ok bool
-			if kind, body, ok, err = effects.Next(); !ok {
-				break
-			}
-			f.Add(uint64(kind), body)
-		}
-	}
-	snapshot := func(s *State) []byte { return s.AppendSnapshot(nil) }
-	base := New()
-	fold := metastore.NewFold(base)
-	for i, e := range goldenTransactions()[:3] {
-		if _, err := fold.Apply(metastore.Version(i+1), e, nil); err != nil {
-			f.Fatal(err)
-		}
-	}
-	before := snapshot(base)
-	f.Fuzz(func(t *testing.T, kind uint64, body []byte) {
-		s := New()
-		if err := s.Restore(before); err != nil {
-			t.Fatal(err)
-		}
-		at := metastore.At{Version: 4, Header: metastore.Header{Term: 3, Number: 1, Time: 1_700_000_000_000}}
-		var err error
-		allocated := bytesAllocated(func() {
-			_, err = s.Apply(at, metastore.EffectKind(kind), body, true)
-		})
-		if limit := uint64(memoryBytesMax + memoryFactorMax*len(body)); allocated > limit {
-			t.Errorf("%d bytes took %d bytes of memory", len(body), allocated)
-		}
-		if _, describeErr := Describe(metastore.EffectKind(kind), body); err == nil && describeErr != nil {
-			t.Errorf("folded, but not described: %v", describeErr)
-		}
-		if err != nil {
-			return
-		}
-		after := snapshot(s)
-		restored := New()
-		if err := restored.Restore(after); err != nil {
-			t.Fatalf("restore: %v", err)
-		}
-		if !bytes.Equal(snapshot(restored), after) {
-			t.Error("the restored state is another")
-		}
-	})
+	machinetest.AddEffects(f, goldenEntries())
+	machinetest.AddEffects(f, goldenTransactions())
+	at := metastore.At{Version: 4, Header: metastore.Header{Term: 3, Number: 1, Time: 1_700_000_000_000}}
+	kit().FuzzApply(f, kit().Fold(f, goldenTransactions()[:3]).AppendSnapshot(nil), at, memory())
 }
 
 // FuzzFlush decodes any flush, and encodes what it read.
@@ -118,30 +61,10 @@ func FuzzFlush(f *testing.F) {
 	})
 }
 
-// FuzzRestore takes any bytes for a snapshot; one that is taken has one coding.
+// FuzzRestore takes any bytes for a snapshot; one that is taken has one coding, and can be read.
 func FuzzRestore(f *testing.F) {
-	for _, history := range [][][]byte{goldenEntries(), goldenTransactions()} {
-		for i := range history {
-			s := New()
-			fold := metastore.NewFold(s)
-			for v, e := range history[:i+1] {
-				if _, err := fold.Apply(metastore.Version(v+1), e, nil); err != nil {
-					f.Fatal(err)
-				}
-			}
-			f.Add(s.AppendSnapshot(nil))
-		}
-	}
-	f.Fuzz(func(t *testing.T, snapshot []byte) {
-		s := New()
-		var err error
-		allocated := bytesAllocated(func() { err = s.Restore(snapshot) })
-		if limit := uint64(64<<10 + memoryFactorMax*len(snapshot)); allocated > limit {
-			t.Errorf("%d bytes took %d bytes of memory", len(snapshot), allocated)
-		}
-		if err != nil {
-			return
-		}
+	snapshots := machinetest.Memory{Factor: memory().Factor, Bytes: machinetest.DefaultBytes}
+	kit().FuzzRestore(f, snapshots, func(s *State) {
 		for _, p := range s.Partitions() {
 			start, end, _, _ := s.Bounds(p)
 			s.Aborted(p, start, end, nil)
@@ -151,13 +74,5 @@ func FuzzRestore(f *testing.F) {
 			s.FirstSinceFrom(p, end-1, 0)
 			s.MaxTimestamp(p)
 		}
-		first := s.AppendSnapshot(nil)
-		again := New()
-		if err := again.Restore(first); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(first, again.AppendSnapshot(nil)) {
-			t.Error("the restored state is another")
-		}
-	})
+	}, goldenEntries(), goldenTransactions())
 }

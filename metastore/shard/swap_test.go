@@ -1,9 +1,6 @@
 package shard
 
 import (
-	"bytes"
-	"encoding/hex"
-	"fmt"
 	"math"
 	"testing"
 
@@ -169,11 +166,7 @@ func TestSwap_RefusesBytes(t *testing.T) {
 
 // TestSwap_Golden holds the bytes of swaps and of a state that is merged.
 func TestSwap_Golden(t *testing.T) {
-	state := New()
-	fold := metastore.NewFold(state)
-	var text bytes.Buffer
-	number := uint64(0)
-	for _, effect := range [][]byte{
+	goldenEffects(t, "swap.txt",
 		AppendOpened(nil, Opened{Topic: 1, ID: testTopicID, Stride: 64, Count: 2}),
 		flushOf(7, batch(NoProducer, 0, 0, 10), batch(9, 1, 0, 1000)),
 		flushOf(8, batch(9, 1, 1000, 300)),
@@ -181,24 +174,5 @@ func TestSwap_Golden(t *testing.T) {
 		AppendSwap(nil, Swap{Partition: p0, Expected: 10, To: 1010, Bytes: 200}), // void
 		AppendSwap(nil, Swap{Partition: p0, Rewrite: true, Bytes: -77}),
 		AppendSwap(nil, Swap{Partition: PartitionID{1, 64}, Rewrite: true}),
-	} {
-		number++
-		e := append(metastore.AppendHeader(nil, metastore.Header{Term: 3, Number: number, Time: 1_700_000_000_000}), effect...)
-		_, effects, _ := metastore.ParseEntry(e)
-		kind, body, _, _ := effects.Next()
-		words, err := Describe(kind, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := fold.Apply(metastore.Version(number), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "%s\n%s\noutcomes=%v\n\n", hex.Dump(effect), words, res.Outcomes)
-	}
-	fmt.Fprintf(&text, "%s\n", hex.Dump(state.AppendSnapshot(nil)))
-	if err := state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "swap.txt", text.String())
+	)
 }

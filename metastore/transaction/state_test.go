@@ -2,36 +2,15 @@ package transaction
 
 import (
 	"bytes"
-	"encoding/hex"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/machinetest"
 	"github.com/wadi-io/wadi/metastore/shard"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
-	}
-}
+func kit() machinetest.Kit[*State] { return machinetest.Kit[*State]{New: New, Describe: Describe} }
 
 // journal folds entries of one term; the writer's clock is 1,000 × the version.
 type journal struct {
@@ -108,49 +87,8 @@ func goldenEntries() [][]byte {
 }
 
 func TestGolden(t *testing.T) {
-	j := newJournal(t)
-	var text bytes.Buffer
-	for i, e := range goldenEntries() {
-		fmt.Fprintf(&text, "entry %d\n%s", i+1, hex.Dump(e))
-		_, effects, err := metastore.ParseEntry(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			kind, body, ok, err := effects.Next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !ok {
-				break
-			}
-			words, err := Describe(kind, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintln(&text, words)
-		}
-		res, err := j.fold.Apply(metastore.Version(i+1), e, func(metastore.Header) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&text, "outcomes=%v\n\n", res.Outcomes)
-	}
-	golden(t, "entries.txt", text.String())
-
-	text.Reset()
-	snapshot := j.state.AppendSnapshot(nil)
-	fmt.Fprintf(&text, "%s\n", hex.Dump(snapshot))
-	if err := j.state.Dump(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "snapshot.txt", text.String())
-
-	restored := New()
-	if err := restored.Restore(snapshot); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(restored, j.state) {
+	state := kit().Golden(t, "entries.txt", "snapshot.txt", goldenEntries())
+	if !reflect.DeepEqual(kit().Restored(t, state), state) {
 		t.Error("the restored state is another")
 	}
 }
