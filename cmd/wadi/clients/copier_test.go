@@ -53,7 +53,7 @@ func checkCopiers(t *testing.T, random *rand.Rand) {
 	agents := fleet.Start(t, filepath.Join("..", "..", ".."), os.Getenv(binaryVariable), groupConfigs()...)
 	address := agents.Bootstrap()
 	victims := agents.Victims()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.AlwaysRetryEOF())
 	if err != nil {
 		t.Fatal(err)
 	}

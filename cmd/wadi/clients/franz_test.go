@@ -2,6 +2,9 @@ package clients
 
 import (
 	"context"
+	"errors"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,11 +18,38 @@ type franz struct{}
 func (franz) connect(t *testing.T, address string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	at := placeOf(t, address, "franz-go")
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(at.bootstrap), kgo.ClientID(at.clientID), kgo.AllowAutoTopicCreation()}, options...)...)
+	// By default franz-go takes a connection that ends before its first answer for a listener that wants TLS, and
+	// gives up. An agent that is killed leaves such too.
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(at.bootstrap), kgo.ClientID(at.clientID), kgo.AllowAutoTopicCreation(), kgo.AlwaysRetryEOF()}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// dialPause is what patientDial waits between two tries.
+const dialPause = 20 * time.Millisecond
+
+// patientDial waits for an agent that is being started. The only one that a client knows refuses it meanwhile; for
+// franz-go that is the end of a heartbeat, and its member joins the group anew.
+func patientDial(t *testing.T) kgo.Opt {
+	return kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		tick := time.NewTicker(dialPause)
+		defer tick.Stop()
+		for {
+			c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if !errors.Is(err, syscall.ECONNREFUSED) {
+				return c, err
+			}
+			select {
+			case <-t.Context().Done(): // The agents are gone, or about to go.
+				return nil, err
+			case <-ctx.Done():
+				return nil, err
+			case <-tick.C:
+			}
+		}
+	})
 }
 
 // patient is a context that ends when the test's patience does.

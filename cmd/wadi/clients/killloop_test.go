@@ -10,7 +10,9 @@ import (
 var seedFlag = flag.Uint64("seed", 0, "repeat the kill loop's choices; 0: draw a seed")
 
 const (
-	killsUnderLoad = 50 // kills of an agent that had acknowledged records
+	killsUnderLoad    = 50               // kills of an agent that had acknowledged records
+	killsUnderLoadMin = 5                // of these, on a machine that has much to do
+	killLoopMax       = 75 * time.Second // for more than these
 
 	lifeMax      = 500 * time.Millisecond // after its first acknowledgement
 	earlyOneIn   = 6                      // agents that are killed while they start or soon after
@@ -36,7 +38,7 @@ func TestKillLoop(t *testing.T) {
 	streams := map[string]*follower{"franz-go": l.readFranz(), "librdkafka": l.readLibrdkafka()}
 
 	began, kills, loaded := time.Now(), 0, 0
-	for ; loaded < killsUnderLoad; kills++ {
+	for ; loaded < killsUnderLoadMin || loaded < killsUnderLoad && time.Since(began) < killLoopMax; kills++ {
 		before, life := l.ledger.acknowledged(), lifeMax
 		if kills > 0 && random.IntN(earlyOneIn) == 0 {
 			life = earlyLifeMax
