@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -375,6 +376,45 @@ func TestCoordinator_EpochsUsedUp(t *testing.T) {
 		w.check(err)
 		if again.ProducerID != next.ProducerID || again.Epoch != 0 {
 			t.Errorf("the retry: %+v", again)
+		}
+		a.enter(entry(next, true, 2))
+	})
+}
+
+// TestCoordinator_LastEpochFenced: the epoch above the last one only fences. Nobody gets it, and whoever names it, or had the
+// one before, is fenced; recovery leads to another producer id.
+func TestCoordinator_LastEpochFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start(nil)
+		who := Answer{ProducerID: 99, Epoch: epochLast}
+		a.land(metastore.Draft{Journal: metastore.TransactionsJournal(0), Effects: stored.AppendInit(nil, stored.Init{ID: "id", TimeoutMs: 60_000,
+			Identity: stored.Identity{ProducerID: who.ProducerID, Epoch: who.Epoch, PreviousProducerID: stored.None, PreviousEpoch: stored.None}})})
+		a.enter(entry(who, true, 2))
+		time.Sleep(2 * time.Minute)
+		if s := a.status(); s != stored.CompleteAbort {
+			t.Fatalf("after its time it is %v", s)
+		}
+		for _, epoch := range []int16{epochLast, epochLast + 1} {
+			named := Answer{ProducerID: who.ProducerID, Epoch: epoch}
+			for _, version2 := range []bool{false, true} {
+				for _, commit := range []bool{false, true} {
+					_, err := a.end(named, version2, commit)
+					w.want(err, ErrFenced, fmt.Sprintf("end of epoch %d, version 2 %v, commit %v", epoch, version2, commit))
+				}
+				_, err := a.Enter(t.Context(), entry(named, version2, 1))
+				w.want(err, ErrFenced, fmt.Sprintf("entry of epoch %d", epoch))
+			}
+		}
+		next, err := a.Init(t.Context(), a.initOf(who.ProducerID, who.Epoch))
+		w.check(err)
+		if next.ProducerID == who.ProducerID || next.Epoch != 0 {
+			t.Errorf("recovery leads to %+v", next)
+		}
+		again, err := a.Init(t.Context(), a.initOf(who.ProducerID, who.Epoch))
+		w.check(err)
+		if again != next {
+			t.Errorf("its retry leads to %+v, not %+v", again, next)
 		}
 		a.enter(entry(next, true, 2))
 	})

@@ -31,10 +31,12 @@ func (c *Coordinator) End(ctx context.Context, x End) (Answer, error) {
 
 // judge says what becomes of it, as Kafka's coordinator would.
 func (x *End) judge(t *stored.Transaction, fresh int64) verdict {
-	if t == nil {
+	switch {
+	case t == nil:
 		return verdict{err: ErrUnknownID}
-	}
-	if !x.Version2 {
+	case t.ProducerID == x.ProducerID && t.Epoch > epochLast:
+		return verdict{err: ErrFenced}
+	case !x.Version2:
 		return x.judgeVersion1(t)
 	}
 	// The epoch tells a retry from the next end. While the transaction is Prepared its id has the next

@@ -119,7 +119,7 @@ func (x *Entry) Check(t *stored.Transaction) error {
 	switch {
 	case t.ProducerID != x.ProducerID:
 		return ErrUnknownID
-	case t.Epoch != x.Epoch:
+	case t.Epoch != x.Epoch, t.Epoch > epochLast:
 		return ErrFenced
 	case t.Status.Prepared():
 		return ErrConcurrent

@@ -19,7 +19,8 @@ type Init struct {
 	NewID func(ctx context.Context) (int64, error)
 }
 
-// epochLast is the highest epoch that a client gets: one more is left to fence it.
+// epochLast is the highest epoch that a client gets: one more is left to fence it. There is
+// none above that one, so whoever names it is fenced too.
 const epochLast = math.MaxInt16 - 1
 
 // Init gives a transactional id's client its producer id and epoch, and fences whoever had
@@ -57,6 +58,9 @@ func (x *Init) judge(t *stored.Transaction, fresh int64) verdict {
 			next.PreviousEpoch = t.Epoch
 		}
 		return x.init(t, fresh, next)
+	case t.Epoch > epochLast && x.Epoch == t.PreviousEpoch:
+		// Its transaction was aborted under the epoch that only fences.
+		return x.init(t, fresh, stored.Identity{ProducerID: fresh, PreviousProducerID: t.ProducerID, PreviousEpoch: x.Epoch})
 	case expected && x.Epoch == t.PreviousEpoch:
 		// A retry of what raised the epoch.
 		return verdict{answer: Answer{ProducerID: t.ProducerID, Epoch: t.Epoch}}
