@@ -44,19 +44,20 @@ func (f *Frame) Release() {
 	}
 }
 
-// Size classes are 512 B, 640 B, 768 B, 896 B, 1 KiB, 1.25 KiB … 16 MiB: four in each
+// Size classes are 512 B, 576 B, 640 B … 1 KiB, 1.125 KiB … 16 MiB: eight in each
 // doubling. Larger frames are rare and too much to keep: they are made to measure and
 // left to the collector.
 const (
 	frameClassBits  = 9
-	frameSteps      = 4 // classes in a doubling
+	frameSteps      = 8 // classes in a doubling
 	frameClasses    = frameSteps*(24-frameClassBits) + 1
 	frameBytesClass = 1 << 24 // the largest class
 )
 
 // Frames of more than pooledFrameBytesMax are kept by framePool itself, up to
-// idleFrameBytesMax of them: a sync.Pool forgets them at each collection, and then new
-// ones have to be made and cleared.
+// idleFrameBytesMax of them: a sync.Pool forgets them at each collection or two, and then new
+// ones have to be made and cleared. What is more goes into one all the same, so that a
+// load that swings finds its frames again.
 const (
 	pooledFrameBytesMax = 64 << 10
 	idleFrameBytesMax   = 24 << 20
@@ -65,8 +66,8 @@ const (
 // framePool hands out frames by size class.
 type framePool struct {
 	classes [frameClasses]sync.Pool
-	poison  bool // overwrite what is released
-	mu      struct {
+	poison  bool     // overwrite what is released
+	mu      struct { // of large frames
 		sync.Mutex
 		idle  [frameClasses][]*Frame
 		bytes int64
@@ -102,7 +103,8 @@ func (p *framePool) get(n int) *Frame {
 		class, size := frameClass(n)
 		if size > pooledFrameBytesMax {
 			f = p.takeIdle(class, size)
-		} else {
+		}
+		if f == nil {
 			f, _ = p.classes[class].Get().(*Frame)
 		}
 		if f == nil {
@@ -143,18 +145,23 @@ func (p *framePool) put(f *Frame) {
 			f.room[i] = 0xdb
 		}
 	}
-	size := len(f.room)
-	if size <= pooledFrameBytesMax {
+	if len(f.room) <= pooledFrameBytesMax || !p.keepIdle(f) {
 		p.classes[f.class].Put(f)
-		return
 	}
+}
+
+// keepIdle keeps a large frame, if there is room for it.
+func (p *framePool) keepIdle(f *Frame) bool {
+	size := int64(len(f.room))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.makeRoomLocked(f.class, int64(size))
-	if p.mu.bytes+int64(size) <= idleFrameBytesMax {
-		p.mu.idle[f.class] = append(p.mu.idle[f.class], f)
-		p.mu.bytes += int64(size)
+	p.makeRoomLocked(f.class, size)
+	if p.mu.bytes+size > idleFrameBytesMax {
+		return false
 	}
+	p.mu.idle[f.class] = append(p.mu.idle[f.class], f)
+	p.mu.bytes += size
+	return true
 }
 
 // makeRoomLocked lets go of other classes' frames, so that those that nobody asks for any

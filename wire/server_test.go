@@ -220,7 +220,7 @@ func TestFrameClass_FitsClosely(t *testing.T) {
 	last := -1
 	for n := 1; n <= frameBytesClass; n += 1 + n/97 {
 		class, size := frameClass(n)
-		if size < n || n > 512 && size > n+n/4 || class < last || class >= frameClasses {
+		if size < n || n > 512 && size > n+n/8 || class < last || class >= frameClasses {
 			t.Fatalf("%d bytes: class %d of %d", n, class, size)
 		}
 		last = class
