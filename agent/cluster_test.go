@@ -53,11 +53,11 @@ func (c *cuttable) Terms(ctx context.Context, ended ...metastore.Term) ([]metast
 	return c.Store.Terms(ctx, ended...)
 }
 
-func (c *cuttable) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration) error {
+func (c *cuttable) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration, settled uint64) error {
 	if err := c.err(); err != nil {
 		return err
 	}
-	return c.Store.RenewTerm(ctx, term, lease)
+	return c.Store.RenewTerm(ctx, term, lease, settled)
 }
 
 func (c *cuttable) DrainTerm(ctx context.Context, term metastore.Term) error {

@@ -10,10 +10,10 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-// keepLease renews the term's lease three times in its length, until ctx ends or
-// the lease is lost. Fencing is the database's work; giving up here only spares
+// keepLease renews the term's lease three times in its length, and says which segments are
+// settled, until ctx ends or the lease is lost. Fencing is the database's work; giving up here only spares
 // clients from waiting on a term that can commit nothing.
-func keepLease(ctx context.Context, store metastore.Store, clock *clock, term metastore.Term, lease time.Duration, log *slog.Logger) error {
+func keepLease(ctx context.Context, store metastore.Store, clock *clock, term metastore.Term, lease time.Duration, settled func() uint64, log *slog.Logger) error {
 	tick := time.NewTicker(lease / 3)
 	defer tick.Stop()
 	renewed := time.Now()
@@ -26,7 +26,7 @@ func keepLease(ctx context.Context, store metastore.Store, clock *clock, term me
 		}
 		began := time.Now()
 		renewal, cancel := context.WithTimeout(ctx, lease/3)
-		err := store.RenewTerm(renewal, term, lease)
+		err := store.RenewTerm(renewal, term, lease, settled())
 		if err == nil {
 			renewed = began
 			err = clock.read(renewal, store)

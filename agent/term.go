@@ -80,7 +80,9 @@ func (a *Agent) serveTerm(ctx context.Context, p *process, serves func()) error 
 		tasks.Go(func() error { return t.mesh.Run(lifetime) })
 	}
 	tasks.Go(func() error { return t.ingest.Run(lifetime) })
-	tasks.Go(func() error { return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, a.cfg.Log) })
+	tasks.Go(func() error {
+		return keepLease(lifetime, p.store, &p.clock, info.Term, a.cfg.Lease, t.ingest.Settled, a.cfg.Log)
+	})
 	reaper := metastore.NewReaper(p.store, p.follower, t.writer, a.cfg.Lease, a.cfg.Log)
 	reaper.Turn = p.turn
 	if err := reaper.Reap(lifetime); err != nil {

@@ -30,11 +30,11 @@ func (h *hanging) wait(ctx context.Context) error {
 	return nil
 }
 
-func (h *hanging) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration) error {
+func (h *hanging) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration, settled uint64) error {
 	if err := h.wait(ctx); err != nil {
 		return err
 	}
-	return h.Store.RenewTerm(ctx, term, lease)
+	return h.Store.RenewTerm(ctx, term, lease, settled)
 }
 
 func (h *hanging) EndTerm(ctx context.Context, term metastore.Term, force bool) (bool, error) {

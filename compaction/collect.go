@@ -41,31 +41,31 @@ func (c *Compactor) Collect(ctx context.Context) error {
 // named is what may be named by somebody, as of a moment after which it was asked who is dead.
 type named struct {
 	dead     map[metastore.Term]bool
-	live     map[metastore.Term]bool
 	newest   metastore.Term
 	ingest   map[segment.ID]bool
-	last     map[uint64]uint64            // of a live term: the highest number that a shard names
+	settled  map[metastore.Term]uint64    // of live terms: see metastore.TermInfo
 	snapshot map[string]metastore.Version // by journal's name: the placed one
 }
 
-// look asks which terms are dead, and only then brings all shards' replicas up to date:
-// what a dead term has appended is folded then, and nothing of it can come any more (I4).
+// look asks which terms are dead and what the live ones have settled, and only then brings all
+// shards' replicas up to date: what was appended of those is folded then, and nothing more of
+// them can come (I4).
 func (c *Compactor) look(ctx context.Context, terms []metastore.Term) (*named, error) {
 	infos, err := c.deps.Store.Terms(ctx, terms...)
 	if err != nil {
 		return nil, fmt.Errorf("list the terms: %w", err)
 	}
-	n := &named{dead: map[metastore.Term]bool{}, live: map[metastore.Term]bool{}, ingest: map[segment.ID]bool{}, last: map[uint64]uint64{}, snapshot: map[string]metastore.Version{}}
+	n := &named{dead: map[metastore.Term]bool{}, settled: map[metastore.Term]uint64{}, ingest: map[segment.ID]bool{}, snapshot: map[string]metastore.Version{}}
 	for _, info := range infos {
 		n.newest = max(n.newest, info.Term)
 		if info.Ended {
 			n.dead[info.Term] = true
 		} else {
-			n.live[info.Term] = true
+			n.settled[info.Term] = info.Settled
 		}
 	}
 	for _, t := range terms {
-		if !n.live[t] && t < n.newest {
+		if _, live := n.settled[t]; !live && t < n.newest {
 			n.dead[t] = true // its row was pruned long after its end
 		}
 	}
@@ -83,10 +83,7 @@ func (c *Compactor) look(ctx context.Context, terms []metastore.Term) (*named, e
 			return nil, fmt.Errorf("what a shard names can't be known: %w", err) // nothing is collected
 		}
 		metastore.View(r, func(s *shard.State) {
-			s.EachSegment(func(id segment.ID) {
-				n.ingest[id] = true
-				n.last[id.Term] = max(n.last[id.Term], id.Number)
-			})
+			s.EachSegment(func(id segment.ID) { n.ingest[id] = true })
 		})
 	}
 	places, err := c.deps.Store.Snapshots(ctx, cluster.Journals())
@@ -218,11 +215,7 @@ func (c *Compactor) reason(n *named, rows map[string]bool, o Object) string {
 			return reasonOrphan
 		}
 	case n.ingest[id]:
-	case n.dead[metastore.Term(id.Term)]:
-		return reasonMerged
-	case n.live[metastore.Term(id.Term)] && id.Number < n.last[id.Term] && c.deps.Now().Sub(o.Modified) > c.cfg.LiveAge:
-		// Appends go in the order of flushes, so its own has landed or was given up; what of
-		// it was void and decided again has been appended long ago: that takes seconds.
+	case n.dead[metastore.Term(id.Term)], id.Number <= n.settled[metastore.Term(id.Term)]:
 		return reasonMerged
 	}
 	return ""

@@ -28,9 +28,8 @@ const ListMax = 1000
 
 // Object is an object of the bucket.
 type Object struct {
-	Key      string
-	Size     int64 // bytes
-	Modified time.Time
+	Key  string
+	Size int64 // bytes
 }
 
 // Store is what compaction needs of the metastore.

@@ -27,7 +27,6 @@ type Config struct {
 	CleanBytesMax   int           // of one batch's records, decompressed for key compaction
 	CollectEvery    time.Duration // how often the bucket is listed
 	Grace           time.Duration // between a segment's retirement and its deletion
-	LiveAge         time.Duration // a live term's segment that is younger is not looked at
 	DeletesMax      int           // deletions at the same time
 	Log             *slog.Logger
 }
@@ -58,7 +57,6 @@ func DefaultConfig() Config {
 		CleanBytesMax:   128 << 20,
 		CollectEvery:    10 * time.Minute,
 		Grace:           15 * time.Minute,
-		LiveAge:         time.Hour,
 		DeletesMax:      8,
 		Log:             slog.Default(),
 	}
@@ -70,7 +68,7 @@ const jobBytesLimit = 512 << 20
 // Validate says what is wrong with the config.
 func (c Config) Validate() error {
 	switch {
-	case c.LookEvery <= 0, c.MergeEvery <= 0, c.RetentionEvery <= 0, c.CleanEvery <= 0, c.CollectEvery <= 0, c.Grace <= 0, c.LiveAge <= 0:
+	case c.LookEvery <= 0, c.MergeEvery <= 0, c.RetentionEvery <= 0, c.CleanEvery <= 0, c.CollectEvery <= 0, c.Grace <= 0:
 		return errors.New("compaction: times must be positive")
 	case c.JobBytesMax < 1 || c.JobBytesMax > jobBytesLimit:
 		return errors.New("compaction: a job takes 1 byte to 512 MiB")

@@ -26,8 +26,6 @@ import (
 type objects struct {
 	mu     sync.Mutex
 	bodies map[string][]byte
-	made   map[string]time.Time
-	now    func() time.Time
 	puts   int
 	gets   int
 	// The hooks run without the lock; each may return an error instead of an answer.
@@ -50,7 +48,7 @@ func (o *objects) Put(_ context.Context, key string, body []byte) error {
 		return errors.New("the object exists already")
 	}
 	if body != nil {
-		o.bodies[key], o.made[key] = bytes.Clone(body), o.now()
+		o.bodies[key] = bytes.Clone(body)
 	}
 	return err
 }
@@ -111,7 +109,7 @@ func (o *objects) List(_ context.Context, prefix, after string) ([]Object, error
 	var all []Object
 	for key, body := range o.bodies {
 		if strings.HasPrefix(key, prefix) && key > after {
-			all = append(all, Object{key, int64(len(body)), o.made[key]})
+			all = append(all, Object{key, int64(len(body))})
 		}
 	}
 	slices.SortFunc(all, func(a, b Object) int { return cmp.Compare(a.Key, b.Key) })
@@ -166,7 +164,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, now: time.UnixMilli(1_700_000_000_000), random: rand.New(rand.NewPCG(7, 11))}
 	w.store = memory.New(w.clock, metastore.Cluster{ID: testCluster, Shards: testShards, Groups: 1, Transactions: 1})
-	w.bucket = &objects{bodies: map[string][]byte{}, made: map[string]time.Time{}, now: w.clock}
+	w.bucket = &objects{bodies: map[string][]byte{}}
 	w.catalog = &policies{topics: map[uint64]Policy{}, deleted: map[uint64]bool{}}
 	return w
 }
@@ -225,9 +223,12 @@ func testConfig() Config {
 	return cfg
 }
 
+// leaseLong outlasts every test.
+const leaseLong = 1000 * time.Hour
+
 func (w *world) agent(change ...func(*Config, *faults)) *agent {
 	w.t.Helper()
-	info, err := w.store.BeginTerm(w.t.Context(), metastore.AgentInfo{Process: "test"}, 1000*time.Hour)
+	info, err := w.store.BeginTerm(w.t.Context(), metastore.AgentInfo{Process: "test"}, leaseLong)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func Verify(ctx context.Context, deps Deps) (*Bill, error) {
 // enter puts an object into its line.
 func (b *Bill) enter(c *Compactor, before, now *names, o Object) {
 	_, _, isSnapshot := metastore.ParseSnapshotKey(o.Key)
-	term, hasTerm := termOf(o.Key)
+	_, hasTerm := termOf(o.Key)
 	row, hasRow := now.rows[o.Key]
 	switch {
 	case !isSnapshot && !hasTerm:
@@ -98,9 +98,7 @@ func (b *Bill) enter(c *Compactor, before, now *names, o Object) {
 		b.Retired.add(o.Size)
 	case now.used[o.Key] || before.used[o.Key]:
 		b.Live.add(o.Size)
-	case hasTerm && !now.dead[term]:
-		b.InFlight.add(o.Size)
-	case isSnapshot && c.reason(now.named, nil, o) == "":
+	case c.reason(now.named, nil, o) == "":
 		b.InFlight.add(o.Size)
 	default:
 		b.Garbage.add(o.Size)

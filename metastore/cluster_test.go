@@ -72,7 +72,7 @@ func TestCounting_CountsEachMethod(t *testing.T) {
 	j := metastore.CatalogJournal
 	parts := []metastore.AppendPart{{Journal: j, Payload: []byte("x")}, {Journal: metastore.ShardJournal(0), Payload: []byte("x")}}
 	s.BeginTerm(ctx, metastore.AgentInfo{}, time.Hour)
-	s.RenewTerm(ctx, 1, time.Hour)
+	s.RenewTerm(ctx, 1, time.Hour, 0)
 	s.Append(ctx, 1, parts)
 	before := s.Statements()
 	if _, err := s.Append(ctx, 2, parts); !errors.Is(err, metastore.ErrTermEnded) {

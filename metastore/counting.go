@@ -166,9 +166,9 @@ func (c *Counting) BeginTerm(ctx context.Context, agent AgentInfo, lease time.Du
 }
 
 // RenewTerm implements Store.
-func (c *Counting) RenewTerm(ctx context.Context, term Term, lease time.Duration) error {
+func (c *Counting) RenewTerm(ctx context.Context, term Term, lease time.Duration, settled uint64) error {
 	c.n.renewTerms.Add(1)
-	return c.store.RenewTerm(ctx, term, lease)
+	return c.store.RenewTerm(ctx, term, lease, settled)
 }
 
 // DrainTerm implements Store.

@@ -153,8 +153,11 @@ type TermInfo struct {
 	// LeaseLeft is until the lease expires, by the database's clock; negative when
 	// it has expired already. An expired term is not ended until someone ends it.
 	LeaseLeft time.Duration
-	Draining  bool // it is about to end: send nothing more to it
-	Ended     bool
+	// Settled is the highest number of an ingest segment of the term, such that no append to come
+	// names one up to it: what no journal names of them now is dead, though the term lives.
+	Settled  uint64
+	Draining bool // it is about to end: send nothing more to it
+	Ended    bool
 }
 
 // ErrTermEnded refuses an append or renewal: the term has ended or its lease expired. Nothing was appended.
@@ -237,9 +240,10 @@ type Store interface {
 
 	// BeginTerm begins a term whose lease expires after lease.
 	BeginTerm(ctx context.Context, agent AgentInfo, lease time.Duration) (TermInfo, error)
-	// RenewTerm moves the lease's end to lease from now, by the database's clock.
+	// RenewTerm moves the lease's end to lease from now, by the database's clock, and keeps the
+	// highest settled that it was given (see TermInfo).
 	// It never waits for an append. Refused with ErrTermEnded once ended or expired.
-	RenewTerm(ctx context.Context, term Term, lease time.Duration) error
+	RenewTerm(ctx context.Context, term Term, lease time.Duration, settled uint64) error
 	// DrainTerm marks a term that is about to end; it appends and renews as before.
 	// Refused with ErrTermEnded once ended or expired.
 	DrainTerm(ctx context.Context, term Term) error

@@ -389,7 +389,7 @@ func TestReaper_EndsExpiredTermsAndTellsTheJournals(t *testing.T) {
 			t.Fatalf("a live term was forgotten: %v", terms)
 		}
 		time.Sleep(59 * time.Minute)
-		if err := store.RenewTerm(t.Context(), b.term, time.Hour); err != nil {
+		if err := store.RenewTerm(t.Context(), b.term, time.Hour, 0); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Minute)

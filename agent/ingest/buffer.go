@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/wadi-io/wadi/agent/trace"
-	"github.com/wadi-io/wadi/wire/segment"
 )
 
 // item is a batch in the write path. It belongs to the buffer, then to its
@@ -17,9 +16,9 @@ type item struct {
 	sub  *Submission
 	at   time.Time // when it was buffered
 
-	segment  segment.ID // set when its flush begins
-	position int64      // in the segment, set when it is sealed
-	stored   time.Time  // end of the upload
+	flush    *flush    // set when it begins
+	position int64     // in the segment, set when it is sealed
+	stored   time.Time // end of the upload
 
 	first, last int32 // sequence numbers
 	refreshed   bool  // its shard was read anew, before it is refused

@@ -20,6 +20,7 @@ import (
 type committer struct {
 	in      *Ingest
 	waiting []*flush                  // taken from the channel, in flush order
+	begun   []*flush                  // decided, in flush order; the first has unanswered batches
 	again   []*item                   // to be decided anew, before anything later
 	void    []*item                   // of the round at hand: appended, and did not stand
 	holds   map[producerKey]*hold     // gaps, and what waits behind them
@@ -141,6 +142,8 @@ func (c *committer) commit(ctx context.Context) error {
 			break
 		}
 		c.waiting = c.waiting[1:]
+		f.left = len(f.items)
+		c.begun = append(c.begun, f)
 		now := c.in.cfg.Clock()
 		for _, it := range f.items {
 			it.stored = now
@@ -164,11 +167,17 @@ func (c *committer) refuse(it *item) {
 	c.answer(it, Result{BaseOffset: -1, LogAppendTime: -1, LogStart: -1, Err: err})
 }
 
+// answer answers a batch for good: it stands, or is never appended from here on.
 func (c *committer) answer(it *item, r Result) {
 	if !it.stored.IsZero() {
 		c.in.observe(StageCommit, c.in.cfg.Clock().Sub(it.stored))
 	}
 	c.in.answer(it, r)
+	it.flush.left--
+	for len(c.begun) > 0 && c.begun[0].left == 0 {
+		c.in.settled.Store(c.begun[0].id.Number)
+		c.begun[0], c.begun = nil, c.begun[1:]
+	}
 }
 
 // append sends the round's batches and fences as one append and answers by what they came to.
@@ -178,7 +187,7 @@ func (c *committer) append(ctx context.Context) error {
 	}
 	// Batches of an older segment come first: a producer's order over flushes is kept.
 	slices.SortStableFunc(c.placed, func(a, b *item) int {
-		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.segment.Number, b.segment.Number),
+		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.flush.id.Number, b.flush.id.Number),
 			cmp.Compare(a.position, b.position))
 	})
 	slices.SortStableFunc(c.fences, func(a, b *hold) int { return cmp.Compare(a.items[0].Shard, b.items[0].Shard) })
@@ -229,7 +238,7 @@ func (c *committer) draft() ([]metastore.Draft, []share) {
 	}
 	for from := 0; from < len(c.placed); {
 		to, first := from, c.placed[from]
-		for to < len(c.placed) && c.placed[to].Shard == first.Shard && c.placed[to].segment == first.segment {
+		for to < len(c.placed) && c.placed[to].Shard == first.Shard && c.placed[to].flush == first.flush {
 			to++
 		}
 		s := of(first.Shard)
@@ -249,7 +258,7 @@ func (c *committer) draft() ([]metastore.Draft, []share) {
 			for _, it := range items {
 				batches = append(batches, it.flushBatch())
 			}
-			drafts[i].Effects = shard.AppendFlush(drafts[i].Effects, items[0].segment.Number, batches)
+			drafts[i].Effects = shard.AppendFlush(drafts[i].Effects, items[0].flush.id.Number, batches)
 		}
 		for _, h := range s.fences {
 			drafts[i].Effects = shard.AppendFence(drafts[i].Effects, h.fence)

@@ -20,6 +20,7 @@ type flush struct {
 	fates []segment.Fate
 	done  chan struct{}
 	err   error // set before done is closed; nil: durable
+	left  int   // batches that the committer has yet to answer; its own
 
 	requests []*trace.Span // of the batches, those that are recorded
 	span     *trace.Span   // nil if there are none
@@ -94,7 +95,7 @@ func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
 	f.fates, in.fates.list = in.fates.list, nil
 	in.fates.Unlock()
 	for _, it := range items {
-		it.segment = f.id
+		it.flush = f
 		in.observe(StageWait, now.Sub(it.at))
 	}
 	in.traceFlush(f, now, reason)

@@ -176,7 +176,8 @@ type Ingest struct {
 	uploaded chan *flush   // in flush order; the committer takes them
 	grew     chan struct{} // a shard's partition grew while batches are held
 	held     atomic.Int64  // batches held for a gap
-	writing  atomic.Int64  // bytes of the buffers of segments that are being written
+	settled  atomic.Uint64
+	writing  atomic.Int64 // bytes of the buffers of segments that are being written
 	uploads  metastore.Trouble
 
 	mu struct {
@@ -210,6 +211,10 @@ func New(cfg Config, deps Deps) (*Ingest, error) {
 			Begun: "a segment could not be uploaded; its batches are refused", Over: "segments are uploaded again"},
 	}, nil
 }
+
+// Settled returns the highest number of a segment of this term, such that none up to it is
+// in an append to come: what of them the journals don't name by now they never will.
+func (in *Ingest) Settled() uint64 { return in.settled.Load() }
 
 // Run flushes, uploads and commits until ctx ends or the term does; then all that
 // is unanswered is answered with ErrUnknown. It returns nil only when ctx ended.

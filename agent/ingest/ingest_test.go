@@ -156,6 +156,45 @@ func TestIngest_AGapIsHeldForItsPredecessor(t *testing.T) {
 	})
 }
 
+// A segment is settled once all its batches are answered, and all segments before it are.
+func TestIngest_Settled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.agent(func(_ *Config, a *testAgent, _ *metastore.Store) {
+			a.putFails = func(n int) error {
+				if n == 4 {
+					return errors.New("503")
+				}
+				return nil
+			}
+		})
+		settled := func(what string, want uint64) {
+			t.Helper()
+			if got := a.Settled(); got != want {
+				t.Errorf("%s: %d is settled, want %d", what, got, want)
+			}
+		}
+		settled("at the beginning", 0)
+		want{0, nil}.check(t, "one", a.send(produced(1, -1, 0, 0, 1)))
+		settled("one", 1)
+		gap := a.begin(produced(0, 9, 0, 1, 1))
+		time.Sleep(500 * time.Millisecond)
+		want{1, nil}.check(t, "one beside a gap", a.send(produced(1, -1, 0, 0, 1)))
+		settled("a gap is held", 1)
+		want{-1, ErrStorage}.check(t, "without a segment", a.send(produced(1, -1, 0, 0, 1)))
+		want{0, nil}.check(t, "the predecessor", a.send(produced(0, 9, 0, 0, 1)))
+		want{1, nil}.check(t, "the gap", gap())
+		settled("all is answered", 5)
+		// What is cut off while its append is under way may land yet.
+		a.putTime = time.Hour
+		late := a.begin(produced(1, -1, 0, 0, 1))
+		time.Sleep(time.Minute)
+		a.stop()
+		want{-1, ErrUnknown}.check(t, "cut off", late())
+		settled("cut off", 5)
+	})
+}
+
 func TestIngest_AGapOfAClosedConnectionIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

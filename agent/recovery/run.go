@@ -44,7 +44,7 @@ func Run(ctx context.Context, store Store, b Bucket) (losses []Loss, err error) 
 			case <-renewing.Done():
 				return
 			case <-tick.C:
-				_ = store.RenewTerm(renewing, info.Term, lease) // an append tells if the term is lost
+				_ = store.RenewTerm(renewing, info.Term, lease, 0) // an append tells if the term is lost
 			}
 		}
 	}()

@@ -41,7 +41,7 @@ func (b ours) List(ctx context.Context, prefix, after string) ([]compaction.Obje
 	listed, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
 	var objects []compaction.Object
 	for _, o := range listed {
-		objects = append(objects, compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified})
+		objects = append(objects, compaction.Object{Key: o.Key, Size: o.Size})
 	}
 	return objects, err
 }

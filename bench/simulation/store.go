@@ -71,9 +71,9 @@ func (l *storeLink) BeginTerm(ctx context.Context, agent metastore.AgentInfo, le
 	})
 }
 
-func (l *storeLink) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration) error {
+func (l *storeLink) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration, settled uint64) error {
 	return l.gate.call(ctx, hostStore, "renew a term", commitMin, commitSpread, func(ctx context.Context) error {
-		return l.Store.RenewTerm(ctx, term, lease)
+		return l.Store.RenewTerm(ctx, term, lease, settled)
 	})
 }
 

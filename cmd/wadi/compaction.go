@@ -103,7 +103,7 @@ func (b compactionBucket) List(ctx context.Context, prefix, after string) ([]com
 	listed, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
 	objects := make([]compaction.Object, len(listed))
 	for i, o := range listed {
-		objects[i] = compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified}
+		objects[i] = compaction.Object{Key: o.Key, Size: o.Size}
 	}
 	return objects, err
 }

@@ -359,7 +359,7 @@ func TestCompaction_AgentsAtWork(t *testing.T) {
 	h.bucket = fileURL("file", h.folder)
 	pace := compaction.DefaultConfig()
 	pace.MergeEvery, pace.CollectEvery = 300*time.Millisecond, 500*time.Millisecond
-	pace.LiveAge, pace.Grace, pace.Fan = time.Second, time.Second, 2
+	pace.Grace, pace.Fan = time.Second, 2
 	var addresses []string
 	for range 2 {
 		config := agent.Default()

@@ -44,7 +44,7 @@ func Benchmark(b *testing.B, open func(t testing.TB) Subject) {
 	})
 	b.Run("renew", func(b *testing.B) {
 		for b.Loop() {
-			if err := s.RenewTerm(b.Context(), term, time.Hour); err != nil {
+			if err := s.RenewTerm(b.Context(), term, time.Hour, 0); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Term_ExpiredRefuses", expiredRefuses},
 		{"Term_UnknownRefuses", unknownRefuses},
 		{"Term_RenewalMovesTheEnd", renewalMovesTheEnd},
+		{"Term_SettledOnlyGrows", settledOnlyGrows},
 		{"Term_EndWithoutForce", endWithoutForce},
 		{"Term_EndFencesAppendsInFlight", endFencesAppendsInFlight},
 		{"Term_NodesAreLowestFree", nodesAreLowestFree},

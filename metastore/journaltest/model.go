@@ -85,7 +85,7 @@ func (d *draws) next(i int) (string, call) {
 	case p < 92:
 		term, lease := d.term(), d.lease()
 		return fmt.Sprintf("renew %d by %v", term, lease), func(t *testing.T, s metastore.Store) string {
-			return answer("renewed", s.RenewTerm(t.Context(), term, lease))
+			return answer("renewed", s.RenewTerm(t.Context(), term, lease, 0))
 		}
 	case p < 94:
 		term := d.term()

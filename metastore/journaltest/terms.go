@@ -3,6 +3,7 @@ package journaltest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ func refusedEverywhere(t *testing.T, s Subject, term metastore.Term) {
 		wantEnded(t, "append", appendWith(t.Context(), store, term, Part(j, "late")))
 		// The end of the term is what is told, also when a strict part would lose.
 		wantEnded(t, "strict append", appendWith(t.Context(), store, term, StrictPart(j, "late", before+5)))
-		wantEnded(t, "renewal", store.RenewTerm(t.Context(), term, Lease))
+		wantEnded(t, "renewal", store.RenewTerm(t.Context(), term, Lease, 0))
 		_, err := store.PlaceSnapshot(t.Context(), term, metastore.SnapshotPlace{Journal: j, Object: "late"})
 		wantEnded(t, "snapshot", err)
 	}
@@ -53,7 +54,7 @@ func expiredRefuses(t *testing.T, s Subject) {
 	refusedEverywhere(t, s, info.Term) // expired, though nobody has ended it
 	live := Begin(t, s.Store)
 	Append(t, s.Store, live, Part(shardJournal(0), "in time"))
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), live, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), live, 0, 0))
 	refusedEverywhere(t, s, live)
 }
 
@@ -79,21 +80,34 @@ func renewalMovesTheEnd(t *testing.T, s Subject) {
 	if left := leaseLeft(t, s.Other, term); left > Lease || left < Lease/2 {
 		t.Fatalf("%v left of %v", left, Lease)
 	}
-	must(t, "renew", s.Other.RenewTerm(t.Context(), term, 10*Lease))
+	must(t, "renew", s.Other.RenewTerm(t.Context(), term, 10*Lease, 0))
 	if left := leaseLeft(t, s.Store, term); left > 10*Lease || left < 5*Lease {
 		t.Fatalf("%v left of %v", left, 10*Lease)
 	}
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), term, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), term, 0, 0))
 	if left := leaseLeft(t, s.Store, term); left > 0 {
 		t.Fatalf("%v left of nothing", left)
 	}
+}
+
+// settledOnlyGrows: a renewal that overtakes a later one takes nothing back.
+func settledOnlyGrows(t *testing.T, s Subject) {
+	term := Begin(t, s.Store)
+	for _, step := range []struct{ says, want uint64 }{{0, 0}, {7, 7}, {3, 7}, {math.MaxInt64, math.MaxInt64}} {
+		must(t, "renew", s.Store.RenewTerm(t.Context(), term, Lease, step.says))
+		if got := listed(t, s.Other, term).Settled; got != step.want {
+			t.Fatalf("%d is settled after %d was said, want %d", got, step.says, step.want)
+		}
+	}
+	endTerm(t, s.Other, term, true, true)
+	wantEnded(t, "renewal", s.Store.RenewTerm(t.Context(), term, Lease, 1))
 }
 
 func endWithoutForce(t *testing.T, s Subject) {
 	term := Begin(t, s.Store)
 	endTerm(t, s.Other, term, false, false)
 	Append(t, s.Store, term, Part(shardJournal(0), "still alive"))
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), term, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), term, 0, 0))
 	endTerm(t, s.Other, term, false, true)
 	refusedEverywhere(t, s, term)
 }
@@ -154,7 +168,7 @@ func nodesAreLowestFree(t *testing.T, s Subject) {
 	endTerm(t, s.Store, 1, true, true)
 	endTerm(t, s.Store, 3, true, true)
 	begin(5, 1)
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), 5, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), 5, 0, 0))
 	begin(6, 3) // an expired term holds its node until someone ends it
 	begin(7, 4)
 	endTerm(t, s.Store, 4, true, true)
@@ -188,7 +202,7 @@ func seatsAreLowestFree(t *testing.T, s Subject) {
 	endTerm(t, s.Store, first, true, true)
 	begin("b", metastore.RolesAll, 2)
 	begin("a", metastore.RolesAll, 1)
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), second, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), second, 0, 0))
 	begin("a", metastore.RolesAll, 4) // an expired term holds its seat until someone ends it
 	endTerm(t, s.Store, second, false, true)
 	begin("a", metastore.RolesAll, 2)
@@ -231,13 +245,13 @@ func drainingIsTold(t *testing.T, s Subject) {
 	}
 	// What is in flight goes on.
 	Append(t, s.Store, begun.Term, Part(shardJournal(0), "still served"))
-	must(t, "renew", s.Store.RenewTerm(t.Context(), begun.Term, Lease))
+	must(t, "renew", s.Store.RenewTerm(t.Context(), begun.Term, Lease, 0))
 	if !listed(t, s.Other, begun.Term).Draining {
 		t.Fatal("a renewal ended the draining")
 	}
 	endTerm(t, s.Other, begun.Term, true, true)
 	wantEnded(t, "drain of an ended term", s.Store.DrainTerm(t.Context(), begun.Term))
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), other, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), other, 0, 0))
 	wantEnded(t, "drain of an expired term", s.Store.DrainTerm(t.Context(), other))
 	wantEnded(t, "drain of no term", s.Store.DrainTerm(t.Context(), 99))
 }
@@ -326,7 +340,7 @@ func listTerms(t *testing.T, s Subject) {
 	}
 	endTerm(t, s.Store, 2, true, true)
 	endTerm(t, s.Store, 4, true, true)
-	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), 5, 0))
+	must(t, "renew to nothing", s.Store.RenewTerm(t.Context(), 5, 0, 0))
 	for _, c := range []struct{ asked, want []metastore.Term }{
 		{nil, []metastore.Term{1, 3, 5}},
 		{[]metastore.Term{4}, []metastore.Term{1, 3, 4, 5}},

@@ -32,11 +32,11 @@ func TestLease_RunsByTheGivenClock(t *testing.T) {
 		t.Fatalf("begun %+v, %v", info, err)
 	}
 	now = now.Add(10*time.Second - 1)
-	if err := s.RenewTerm(ctx, info.Term, time.Second); err != nil {
+	if err := s.RenewTerm(ctx, info.Term, time.Second, 0); err != nil {
 		t.Fatalf("renewal in the last nanosecond: %v", err)
 	}
 	now = now.Add(time.Second)
-	if err := s.RenewTerm(ctx, info.Term, time.Second); err != metastore.ErrTermEnded {
+	if err := s.RenewTerm(ctx, info.Term, time.Second, 0); err != metastore.ErrTermEnded {
 		t.Fatalf("renewal at the end: %v", err)
 	}
 	if ended, err := s.EndTerm(ctx, info.Term, false); !ended || err != nil {

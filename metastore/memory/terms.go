@@ -14,6 +14,7 @@ type term struct {
 	node, seat int32
 	agent      metastore.AgentInfo
 	expires    time.Time
+	settled    uint64
 	draining   bool
 	ended      bool
 	endedAt    time.Time
@@ -65,11 +66,11 @@ func lowestFree(held map[int32]bool) int32 {
 
 func (t *term) info(number metastore.Term, now time.Time) metastore.TermInfo {
 	return metastore.TermInfo{Term: number, Node: t.node, Seat: t.seat, Agent: t.agent, LeaseLeft: t.expires.Sub(now),
-		Draining: t.draining, Ended: t.ended}
+		Settled: t.settled, Draining: t.draining, Ended: t.ended}
 }
 
 // RenewTerm implements metastore.Store.
-func (s *Store) RenewTerm(ctx context.Context, t metastore.Term, lease time.Duration) error {
+func (s *Store) RenewTerm(ctx context.Context, t metastore.Term, lease time.Duration, settled uint64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (s *Store) RenewTerm(ctx context.Context, t metastore.Term, lease time.Dura
 	if err != nil {
 		return err
 	}
-	held.expires = s.clock().Add(lease)
+	held.expires, held.settled = s.clock().Add(lease), max(held.settled, settled)
 	return nil
 }
 

@@ -257,7 +257,7 @@ func TestStore_OneStatementPerCall(t *testing.T) {
 		}},
 		{"trim", 1, func() error { _, err := s.Trim(ctx, shard0, 1, 1); return err }},
 		{"begin", 1, func() error { _, err := s.BeginTerm(ctx, metastore.AgentInfo{}, 0); return err }},
-		{"renew", 1, func() error { return s.RenewTerm(ctx, term, journaltest.Lease) }},
+		{"renew", 1, func() error { return s.RenewTerm(ctx, term, journaltest.Lease, 0) }},
 		{"drain", 1, func() error { return s.DrainTerm(ctx, term) }},
 		{"prune", 1, func() error { _, err := s.PruneTerms(ctx, 0, nil, 10); return err }},
 		{"now", 1, func() error { _, err := s.Now(ctx); return err }},

@@ -39,13 +39,13 @@ func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease 
 	return metastore.TermInfo{}, errMoved
 }
 
-const renewTermSQL = `update wadi.terms set expires_at = clock_timestamp() + $2
+const renewTermSQL = `update wadi.terms set expires_at = clock_timestamp() + $2, settled = greatest(settled, $3)
 	where term = $1 and ended_at is null and expires_at > clock_timestamp()`
 
 // RenewTerm implements metastore.Store. The update leaves the row's keys alone, so
 // it passes the lock that appends hold.
-func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration) error {
-	done, err := s.terms.Exec(ctx, s.sql[renewTermSQL], int64(term), lease)
+func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration, settled uint64) error {
+	done, err := s.terms.Exec(ctx, s.sql[renewTermSQL], int64(term), lease, int64(settled))
 	if err != nil {
 		return failed(ctx, s.terms, fmt.Sprintf("renew term %d", term), err)
 	}
@@ -104,11 +104,11 @@ func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (b
 }
 
 const termsSQL = `select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level,
-		draining, ended_at is not null, expires_at - clock_timestamp()
+		settled, draining, ended_at is not null, expires_at - clock_timestamp()
 	from wadi.terms where ended_at is null
 	union all
 	select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level,
-		draining, ended_at is not null, expires_at - clock_timestamp()
+		settled, draining, ended_at is not null, expires_at - clock_timestamp()
 	from wadi.terms where ended_at is not null and term = any ($1)
 	order by 1`
 
@@ -125,16 +125,16 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 	defer rows.Close()
 	var infos []metastore.TermInfo
 	for rows.Next() {
-		var term int64
+		var term, settled int64
 		var roles int32
 		var info metastore.TermInfo
 		a := &info.Agent
 		err := rows.Scan(&term, &info.Node, &info.Seat, &a.Process, &a.Zone, &a.KafkaHost, &a.KafkaPort, &a.Peer, &roles, &a.Level,
-			&info.Draining, &info.Ended, &info.LeaseLeft)
+			&settled, &info.Draining, &info.Ended, &info.LeaseLeft)
 		if err != nil {
 			return nil, failed(ctx, s.terms, "list terms", err)
 		}
-		info.Term, a.Roles = metastore.Term(term), metastore.Roles(roles)
+		info.Term, info.Settled, a.Roles = metastore.Term(term), uint64(settled), metastore.Roles(roles)
 		infos = append(infos, info)
 	}
 	if err := rows.Err(); err != nil {

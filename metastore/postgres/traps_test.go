@@ -80,7 +80,7 @@ func TestEndTerm_WaitsForAppendUnderWay(t *testing.T) {
 		if !force {
 			lease = 0
 		}
-		if err := s.RenewTerm(ctx, term, lease); err != nil {
+		if err := s.RenewTerm(ctx, term, lease, 0); err != nil {
 			t.Fatalf("renewal beside an append: %v", err)
 		}
 		ended := start(func() outcome {

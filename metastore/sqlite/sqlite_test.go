@@ -195,11 +195,11 @@ func TestLease_RunsByTheGivenClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(10*time.Second - time.Microsecond)
-	if err := s.RenewTerm(t.Context(), info.Term, time.Second); err != nil {
+	if err := s.RenewTerm(t.Context(), info.Term, time.Second, 0); err != nil {
 		t.Fatalf("renewal in the last microsecond: %v", err)
 	}
 	now = now.Add(time.Second)
-	if err := s.RenewTerm(t.Context(), info.Term, time.Second); err != metastore.ErrTermEnded {
+	if err := s.RenewTerm(t.Context(), info.Term, time.Second, 0); err != metastore.ErrTermEnded {
 		t.Fatalf("renewal at the end: %v", err)
 	}
 	if ended, err := s.EndTerm(t.Context(), info.Term, false); !ended || err != nil {

@@ -55,14 +55,14 @@ func (s *Store) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease 
 	return info, nil
 }
 
-const renewTermSQL = `update terms set expires_at = ? where term = ? and ended_at is null and expires_at > ?`
+const renewTermSQL = `update terms set expires_at = ?, settled = max(settled, ?) where term = ? and ended_at is null and expires_at > ?`
 
 // RenewTerm implements metastore.Store. With one writer it waits for the append
 // under way, which takes one sync.
-func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration) error {
+func (s *Store) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration, settled uint64) error {
 	what := fmt.Sprintf("renew term %d", term)
 	return s.write(ctx, what, func(tx *writeTx) error {
-		renewed, err := tx.exec(renewTermSQL, tx.now+lease.Microseconds(), term, tx.now)
+		renewed, err := tx.exec(renewTermSQL, tx.now+lease.Microseconds(), int64(settled), term, tx.now)
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -123,10 +123,10 @@ func (s *Store) EndTerm(ctx context.Context, term metastore.Term, force bool) (b
 }
 
 // Ended terms are many in the long run: the partial index names the others.
-const termsSQL = `select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, draining, expires_at, 0
+const termsSQL = `select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, settled, draining, expires_at, 0
 	from terms indexed by terms_node where ended_at is null
 	union all
-	select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, draining, expires_at, 1 from terms
+	select term, node, seat, process, zone, kafka_host, kafka_port, peer, roles, level, settled, draining, expires_at, 1 from terms
 	where ended_at is not null and term in (select value from json_each(?))
 	order by 1`
 
@@ -148,7 +148,7 @@ func (s *Store) Terms(ctx context.Context, ended ...metastore.Term) ([]metastore
 		var expires int64
 		a := &info.Agent
 		err := rows.Scan(&info.Term, &info.Node, &info.Seat, &a.Process, &a.Zone, &a.KafkaHost, &a.KafkaPort, &a.Peer, &a.Roles, &a.Level,
-			&info.Draining, &expires, &info.Ended)
+			&info.Settled, &info.Draining, &expires, &info.Ended)
 		if err != nil {
 			return nil, fmt.Errorf("list terms: %w", err)
 		}

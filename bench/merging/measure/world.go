@@ -47,7 +47,7 @@ func (b objects) List(ctx context.Context, prefix, after string) ([]compaction.O
 	listed, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
 	var all []compaction.Object
 	for _, o := range listed {
-		all = append(all, compaction.Object{Key: o.Key, Size: o.Size, Modified: o.Modified})
+		all = append(all, compaction.Object{Key: o.Key, Size: o.Size})
 	}
 	return all, err
 }
