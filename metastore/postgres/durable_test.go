@@ -50,13 +50,7 @@ func TestCut_IsNoCommit(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			ctx := t.Context()
-			pair := postgrestest.NewPair(t, true)
-			url, err := pair.Create(ctx, "wadi")
-			if err != nil {
-				t.Fatal(err)
-			}
-			a, b := openStore(t, url), openStore(t, url)
-			termA, termB := journaltest.Begin(t, a), journaltest.Begin(t, b)
+			pair, a, b, termA, termB := twoOnPair(t)
 			journaltest.Append(t, a, termA, journaltest.Part(shard0, "1"))
 			if err := pair.Hold(ctx); err != nil {
 				t.Fatal(err)
@@ -126,13 +120,7 @@ func TestCut_MustBeTold(t *testing.T) {
 // a synchronous standby, and something new.
 func TestRead_WritesNothingUnlessNews(t *testing.T) {
 	ctx := t.Context()
-	pair := postgrestest.NewPair(t, true)
-	url, err := pair.Create(ctx, "wadi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := openStore(t, url), openStore(t, url)
-	term := journaltest.Begin(t, a)
+	pair, a, b, term, _ := twoOnPair(t)
 	journaltest.Append(t, a, term, journaltest.Part(shard0, "1"), journaltest.Part(metastore.ShardJournal(1), "1"))
 	conn := connect(t, pair.Primary().URL("wadi"))
 	written := func(after metastore.Version) (n int) {

@@ -34,16 +34,22 @@ func appendAgain(t *testing.T, s *Store, term metastore.Term, parts ...metastore
 	return versions, err
 }
 
-// TestFailOver_NothingLost: with a synchronous standby all goes on after it.
-func TestFailOver_NothingLost(t *testing.T) {
-	ctx := t.Context()
-	pair := postgrestest.NewPair(t, true)
-	url, err := pair.Create(ctx, "wadi")
+// twoOnPair is two agents of a cluster, with their terms, on a primary with a synchronous standby.
+func twoOnPair(t *testing.T) (pair *postgrestest.Pair, a, b *Store, termA, termB metastore.Term) {
+	t.Helper()
+	pair = postgrestest.NewPair(t, true)
+	url, err := pair.Create(t.Context(), "wadi")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := openStore(t, url), openStore(t, url)
-	termA, termB := journaltest.Begin(t, a), journaltest.Begin(t, b)
+	a, b = openStore(t, url), openStore(t, url)
+	return pair, a, b, journaltest.Begin(t, a), journaltest.Begin(t, b)
+}
+
+// TestFailOver_NothingLost: with a synchronous standby all goes on after it.
+func TestFailOver_NothingLost(t *testing.T) {
+	ctx := t.Context()
+	pair, a, b, termA, termB := twoOnPair(t)
 	journaltest.Append(t, a, termA, journaltest.Part(shard0, "1"))
 	journaltest.Append(t, b, termB, journaltest.Part(shard0, "2"))
 	if err := pair.FailOver(ctx); err != nil {
@@ -51,7 +57,7 @@ func TestFailOver_NothingLost(t *testing.T) {
 	}
 	// Nothing is appended before the other has said what it had seen.
 	var moved *MovedError
-	for !errors.As(err, &moved) {
+	for err := error(nil); !errors.As(err, &moved); {
 		if _, err = a.Append(ctx, termA, []metastore.AppendPart{journaltest.Part(shard0, "3")}); err == nil {
 			t.Fatal("appended alone")
 		}
@@ -240,13 +246,7 @@ func TestMove_WhatOthersPushed(t *testing.T) {
 // looked at a slow bucket. What they appended and pushed since is no loss.
 func TestFailOver_LateAgent(t *testing.T) {
 	ctx := t.Context()
-	pair := postgrestest.NewPair(t, true)
-	url, err := pair.Create(ctx, "wadi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	late, b := openStore(t, url), openStore(t, url)
-	termLate, termB := journaltest.Begin(t, late), journaltest.Begin(t, b)
+	pair, late, b, termLate, termB := twoOnPair(t)
 	journaltest.Append(t, late, termLate, journaltest.Part(shard0, "1"))
 	journaltest.Append(t, b, termB, journaltest.Part(shard0, "2"))
 	if !late.Pushed(b.Origin(), shard0, 2) {
