@@ -16,7 +16,7 @@ import (
 func waitingForStandby(t *testing.T, conn *pgx.Conn, text string) (pid int) {
 	t.Helper()
 	const sql = `select coalesce(max(pid), 0) from pg_stat_activity where wait_event = 'SyncRep' and query like '%' || $1 || '%'`
-	for pid == 0 {
+	for ; pid == 0; lookAgain() {
 		if err := conn.QueryRow(t.Context(), sql, text).Scan(&pid); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 // move that waits for others.
 func again(t *testing.T, call func() error) error {
 	t.Helper()
-	for {
+	for ; ; lookAgain() {
 		err := call()
 		var lost *metastore.LostTailError
 		if err == nil || errors.Is(err, metastore.ErrTermEnded) || errors.As(err, &lost) || t.Context().Err() != nil {
