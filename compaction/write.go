@@ -122,22 +122,21 @@ var errIndex = errors.New("an index is too large")
 // errOutput says that the bucket doesn't hold what was put.
 var errOutput = errors.New("the output read back is not what was written")
 
-// compare reads an object back.
+// compare reads an object back: nothing else than body, and nothing after it.
 func (c *Compactor) compare(ctx context.Context, key string, body []byte) error {
 	piece := make([]byte, min(comparePiece, len(body)+1))
-	for at := 0; at < len(body); {
-		want := piece[:min(len(piece), len(body)-at)]
-		n, err := c.deps.Bucket.GetInto(ctx, key, int64(at), want)
-		if err != nil {
+	for at := 0; ; {
+		n, err := c.deps.Bucket.GetInto(ctx, key, int64(at), piece)
+		switch want := body[at:min(at+len(piece), len(body))]; {
+		case err != nil:
 			return fmt.Errorf("read %s back: %w", key, err)
-		}
-		if n < len(want) || !bytes.Equal(want, body[at:at+n]) {
+		case n > len(want):
+			return fmt.Errorf("%w: %s goes on after its end", errOutput, key)
+		case !bytes.Equal(piece[:n], want):
 			return fmt.Errorf("%w: %s at %d", errOutput, key, at)
+		case n < len(piece):
+			return nil // the object's end, and the body's
 		}
 		at += n
 	}
-	if n, err := c.deps.Bucket.GetInto(ctx, key, int64(len(body)), piece[:1]); err != nil || n > 0 {
-		return errors.Join(fmt.Errorf("%w: %s goes on after its end", errOutput, key), err)
-	}
-	return nil
 }
