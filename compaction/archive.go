@@ -11,8 +11,8 @@ import (
 
 	"github.com/wadi-io/wadi/compaction/archive"
 	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/metastore/columns"
 	"github.com/wadi-io/wadi/metastore/shard"
-	"github.com/wadi-io/wadi/wire/batch"
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
@@ -21,7 +21,8 @@ const (
 	archiveSourceBytesMax = 32 << 20  // read
 	archiveRowBytesMax    = 64 << 20  // decoded, before the last batch
 	archiveBatchBytesMax  = 128 << 20 // one batch's records; a batch with more stops its partition
-	archiveHoursMax       = 64        // objects
+	archiveHoursMax       = 64        // before the last batch
+	archiveBatchHoursMax  = 512       // with it: what of it is in further hours has none
 	archiveJobsMax        = 8         // of a partition, before the others have their turn
 	archiveWaitBytes      = 64 << 20  // of a partition: they wait no longer
 	archiveLateness       = time.Minute
@@ -118,21 +119,32 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool
 	if err != nil || len(works) == 0 {
 		return true, err // put off or stopped, and said
 	}
-	hours, to, err := w.hours()
+	schema, err := columns.Parse(a.policy.Schema)
+	if err != nil {
+		return true, fmt.Errorf("the schema: %w", err) // written by something that did not check it
+	}
+	hours, to, err := w.hours(archive.NewTyping(schema))
 	if err != nil {
 		c.stop(a.id, err)
 		return true, nil
 	}
 	rows := metastore.Rows{Archived: []metastore.ArchivedRange{{Shard: i, Topic: a.id.Topic, Partition: a.id.Index, Expected: a.expected, To: to}}}
-	count := int64(0)
+	count, dead := int64(0), int64(0)
 	for _, hour := range slices.Sorted(maps.Keys(hours)) {
-		file, err := c.archiveHour(ctx, a, hour, hours[hour])
-		if err != nil {
-			return true, err
+		h := hours[hour]
+		for _, t := range []*archive.Table{&h.typed, &h.dead} {
+			if len(t.Rows) == 0 {
+				continue
+			}
+			file, err := c.archiveHour(ctx, a, hour, t, archive.Info{Value: a.policy.Value, Columns: schema, Dead: t == &h.dead})
+			if err != nil {
+				return true, err
+			}
+			rows.Files = append(rows.Files, *file)
+			rows.Segments = append(rows.Segments, metastore.SegmentRow{Object: file.Object, Size: file.Bytes})
+			count += file.Rows
 		}
-		rows.Files = append(rows.Files, *file)
-		rows.Segments = append(rows.Segments, metastore.SegmentRow{Object: file.Object, Size: file.Bytes})
-		count += file.Rows
+		dead += int64(len(h.dead.Rows))
 	}
 	effect := shard.AppendArchived(nil, shard.Archived{Partition: a.id, Expected: a.expected, To: to})
 	_, err = c.deps.Writer.AppendRows(ctx, []metastore.Draft{{Journal: metastore.ShardJournal(i), Effects: effect}}, rows)
@@ -148,6 +160,7 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool
 	// topic was deleted meanwhile, and its archive stays as that of any deleted topic.
 	c.Stats.ArchiveFiles.Add(int64(len(rows.Files)))
 	c.Stats.ArchiveRows.Add(count)
+	c.Stats.ArchiveDead.Add(dead)
 	for i := range rows.Files {
 		c.Stats.ArchiveBytes.Add(rows.Files[i].Bytes)
 	}
@@ -237,97 +250,21 @@ func (c *Compactor) archiveRows(ctx context.Context, a *archiving, w *work) (*wo
 	return w, nil
 }
 
-// hours decodes the work's records, those of aborted transactions and markers left out, by
-// the hours of their timestamps, until they are enough; to is the offset after the last one decoded.
-func (w *work) hours() (hours map[archive.Hour][]archive.Row, to int64, err error) {
-	hours = map[archive.Hour][]archive.Row{}
-	size := 0
-	// Those of the hour that is gathered, so that the map isn't asked for each record. The first has room
-	// for all there are: mostly they are of one hour.
-	var rows []archive.Row
-	var gathered archive.Hour
-	turn := func(hour archive.Hour) {
-		if rows != nil {
-			hours[gathered] = rows
-		}
-		if rows, gathered = hours[hour], hour; rows == nil {
-			n := 1
-			if len(hours) == 0 {
-				n = max(n, w.recordsMax())
-			}
-			rows = make([]archive.Row, 0, n)
-			hours[hour] = rows
-		}
-	}
-	defer func() {
-		if err == nil && rows != nil {
-			hours[gathered] = rows
-		}
-	}()
-	for _, b := range w.batches {
-		// A batch may have been merged already or not: its header's offsets are patched here.
-		batch.SetBaseOffset(b.body, b.base)
-		h, err := batch.Parse(b.body)
-		if err != nil {
-			return nil, 0, fmt.Errorf("%w: offset %d: %w", errDamaged, b.base, err)
-		}
-		if h.Control() || h.Transactional() && w.isAborted(h.ProducerID, b.base) {
-			continue
-		}
-		if size >= archiveRowBytesMax || size > 0 && len(hours) >= archiveHoursMax {
-			return hours, b.base, nil
-		}
-		for r, err := range batch.Records(b.body, archiveBatchBytesMax) {
-			if err != nil {
-				return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
-			}
-			if r.Offset < w.from || r.Offset >= w.to {
-				continue
-			}
-			hour := archive.HourOf(r.Timestamp)
-			if rows == nil || hour != gathered {
-				if _, open := hours[hour]; !open && len(hours) >= archiveHoursMax {
-					hour = archive.NoHour // a batch scattered over many hours doesn't make as many objects
-				}
-				turn(hour)
-			}
-			rows = append(rows, archive.Row{Record: r, AppendTime: h.LogAppendTime()})
-			size += rows[len(rows)-1].Size()
-		}
-	}
-	return hours, w.to, nil
-}
-
-// recordsMax is how many records the work's batches have by their headers, as far as a job takes them.
-func (w *work) recordsMax() int {
-	n := int64(0)
-	for _, b := range w.batches {
-		if h, err := batch.Parse(b.body); err == nil {
-			n += int64(max(0, h.Records))
-		}
-	}
-	return int(min(n, archiveRowBytesMax/archive.RowBytesMin))
-}
-
-// isAborted tells whether a transactional batch is one of an aborted transaction.
-func (w *work) isAborted(producer, base int64) bool {
-	return slices.ContainsFunc(w.aborted, func(x segment.Aborted) bool {
-		return x.Producer == producer && x.First <= base && base <= x.Last
-	})
-}
-
 // archiveHour writes the object of an hour's rows, puts it, reads it back and compares.
-func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.Hour, rows []archive.Row) (*metastore.ArchiveFile, error) {
-	info := archive.Info{
-		Cluster: c.deps.Store.Cluster().ID, Topic: a.policy.Topic, Partition: a.id.Index, Value: a.policy.Value,
-		TopicID: base64.RawURLEncoding.EncodeToString(a.topicID[:]),
-	}
-	body, err := c.encoder.Encode(info, rows)
+func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.Hour, t *archive.Table, info archive.Info) (*metastore.ArchiveFile, error) {
+	rows := t.Rows
+	info.Cluster, info.Topic, info.Partition = c.deps.Store.Cluster().ID, a.policy.Topic, a.id.Index
+	info.TopicID = base64.RawURLEncoding.EncodeToString(a.topicID[:])
+	body, err := c.encoder.Encode(info, t)
 	if err != nil {
 		return nil, fmt.Errorf("encode offsets %d to %d: %w", rows[0].Offset, rows[len(rows)-1].Offset, err)
 	}
+	folder := archive.Folder(info.Topic)
+	if info.Dead {
+		folder = archive.DeadFolder(info.Topic)
+	}
 	first, last := rows[0].Offset, rows[len(rows)-1].Offset
-	key := archive.Key(a.policy.Topic, hour, a.id.Index, first, last, archive.ID{Term: uint64(c.deps.Writer.Term()), Number: c.number.Add(1)})
+	key := archive.Key(folder, hour, a.id.Index, first, last, archive.ID{Term: uint64(c.deps.Writer.Term()), Number: c.number.Add(1)})
 	if err := c.pace.take(ctx, int64(len(body))); err != nil {
 		return nil, err
 	}
@@ -340,7 +277,7 @@ func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.
 	}
 	f := &metastore.ArchiveFile{
 		Topic: info.Topic, TopicID: info.TopicID, Number: a.id.Topic, Partition: a.id.Index, First: first, Last: last,
-		Object: key, Rows: int64(len(rows)), Bytes: int64(len(body)), MinTimestamp: rows[0].Timestamp, MaxTimestamp: rows[0].Timestamp, Value: string(info.Value),
+		Object: key, Rows: int64(len(rows)), Bytes: int64(len(body)), MinTimestamp: rows[0].Timestamp, MaxTimestamp: rows[0].Timestamp, Value: info.Kind(),
 	}
 	f.Date, f.Hour = hour.Date()
 	for k := range rows {

@@ -333,14 +333,110 @@ func TestArchive_ScatteredTimes(t *testing.T) {
 	if got, want := fmt.Sprint(a.archiveOf(p0)), fmt.Sprint(a.consumed(p0)); got != want {
 		t.Fatalf("got %.500s, want %.500s", got, want)
 	}
-	var records []batch.Record
-	for i := range 500 {
-		records = append(records, batch.Record{Offset: int64(i), Timestamp: int64(i) * 3_600_000})
+	// Records of one batch have their hours too, as many as hours have objects; a job ends after it.
+	for hours, want := range map[int]int{archiveBatchHoursMax: archiveBatchHoursMax, 2000: archiveBatchHoursMax} {
+		var records []batch.Record
+		for i := range 2000 {
+			records = append(records, batch.Record{Offset: int64(i), Timestamp: int64(1+i%hours) * 3_600_000})
+		}
+		wk := &work{id: p0, to: 2001}
+		wk.keep(0, 2000, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records))
+		wk.keep(2000, 2001, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records[:1]))
+		got, to, err := wk.hours(nil)
+		if err != nil || to != 2000 || len(got) < want || len(got) > want+1 {
+			t.Fatalf("%d hours to %d, %v", len(got), to, err)
+		}
+		for hour, h := range got {
+			if n := len(h.typed.Rows); hour != archive.NoHour && n != 2000/hours && n != 2000/hours+1 || hour == archive.NoHour && n != 2000-archiveBatchHoursMax {
+				t.Fatalf("%d records in hour %d of %d", n, hour, hours)
+			}
+		}
 	}
-	wk := &work{id: p0, to: 500}
-	wk.keep(0, 500, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records))
-	hours, to, err := wk.hours()
-	if err != nil || to != 500 || len(hours) != archiveHoursMax {
-		t.Fatalf("%d hours to %d, %v", len(hours), to, err)
+}
+
+// flushValues flushes a batch of these values, all at one time.
+func (a *agent) flushValues(timestamp int64, values ...string) {
+	var records []batch.Record
+	for i, v := range values {
+		records = append(records, batch.Record{Offset: int64(i), Timestamp: timestamp, Value: []byte(v)})
+	}
+	a.flush(produced{id: p0, records: len(values), timestamp: timestamp, data: batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records)})
+}
+
+// kinds are the archive's files: hour, kind, folder, rows.
+func (a *agent) kinds() (all []string) {
+	for _, f := range a.files() {
+		folder, _, _ := strings.Cut(strings.TrimPrefix(f.Object, archive.Prefix), "/date=")
+		all = append(all, fmt.Sprintf("%d %s %s %d", f.Hour, f.Value, folder, f.Rows))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// What can't be typed goes beside, in the same append, and keeps nothing from coming after it; the
+// archive's retention and the collector know it as any object. A schema may change between two jobs.
+func TestArchive_Typed(t *testing.T) {
+	w := newWorld(t)
+	lose := false
+	a := w.agent(func(_ *Config, f *faults) { f.onRows = func() (bool, error) { l := lose; lose = false; return l, nil } })
+	policy := archived
+	policy.Archive.Schema, policy.Archive.Retention = "n int64", 24*time.Hour
+	a.open(1, 1, policy)
+	now := w.clock().UnixMilli()
+	old := now - 25*3_600_000
+	oldHour, nowHour := time.UnixMilli(old).UTC().Hour(), time.UnixMilli(now).UTC().Hour()
+	a.flushValues(old, `{"n": 1}`, `{"n": "x"}`, `no`, `{}`)
+	a.flushValues(now, `{"n": 2}`, `{"n": 2, "n": 3}`)
+	lose = true // the append stands, its answer is lost: nothing comes twice
+	a.do("archive", a.Archive(t.Context(), 0))
+	want := []string{
+		fmt.Sprintf("%d binary flights 2", oldHour), fmt.Sprintf("%d dlq flights__dlq 2", oldHour),
+		fmt.Sprintf("%d binary flights 1", nowHour), fmt.Sprintf("%d dlq flights__dlq 1", nowHour),
+	}
+	slices.Sort(want)
+	if got := a.kinds(); !slices.Equal(got, want) {
+		t.Fatalf("%q, want %q", got, want)
+	}
+	if rows, dead := a.Stats.ArchiveRows.Load(), a.Stats.ArchiveDead.Load(); rows != 6 || dead != 3 {
+		t.Fatalf("%d rows, %d of them dead", rows, dead)
+	}
+	if got, want := fmt.Sprint(a.archiveOf(p0)), fmt.Sprint(a.consumed(p0)); got != want {
+		t.Fatalf("the archive holds %s, a consumer reads %s", got, want)
+	}
+	// Another schema: what was dead stays so, what comes is typed by the new one.
+	policy.Archive.Schema = `n_text string from "n", m double`
+	w.catalog.topics[1] = policy
+	a.flushValues(now, `{"n": "x", "m": 1}`, `{"m": 1e999}`)
+	a.do("archive", a.Archive(t.Context(), 0))
+	if dead := a.Stats.ArchiveDead.Load(); len(a.files()) != 6 || dead != 4 {
+		t.Fatalf("%q, %d dead", a.kinds(), dead)
+	}
+	// One that no agent would have taken stops the topic's archive until it is mended, and nothing is lost.
+	policy.Archive.Schema = "n nothing"
+	w.catalog.topics[1] = policy
+	a.flushValues(now, `{"n": "y"}`)
+	if err := a.Archive(t.Context(), 0); err == nil {
+		t.Fatal("archived by no schema")
+	}
+	policy.Archive.Schema = ""
+	w.catalog.topics[1] = policy
+	a.do("archive", a.Archive(t.Context(), 0))
+	if got, want := fmt.Sprint(a.archiveOf(p0)), fmt.Sprint(a.consumed(p0)); got != want {
+		t.Fatalf("the archive holds %s, a consumer reads %s", got, want)
+	}
+	bill, err := Verify(t.Context(), a.deps)
+	if err != nil || !bill.Agrees() || bill.Other.Objects != 0 || bill.Garbage.Objects != 0 {
+		t.Fatalf("%+v, %v", bill, err)
+	}
+	a.do("expire", a.ExpireArchive(t.Context(), 0))
+	w.pass(time.Hour)
+	a.do("collect", a.Collect(t.Context()))
+	for _, key := range w.bucket.keys(archive.Prefix) {
+		if strings.Contains(key, fmt.Sprintf("hour=%02d", oldHour)) {
+			t.Errorf("%s is left", key)
+		}
+	}
+	if files, keys := len(a.files()), len(w.bucket.keys(archive.Prefix)); files != 5 || keys != files {
+		t.Errorf("%q, %d objects", a.kinds(), keys)
 	}
 }

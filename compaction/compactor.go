@@ -73,6 +73,7 @@ type ArchivePolicy struct {
 	Topic     string // its name
 	On        bool
 	Value     archive.Value
+	Schema    string        // of typed columns, as package columns reads it; empty: none
 	Every     time.Duration // records wait no longer
 	Retention time.Duration // of the archive's objects; negative: for ever
 }
@@ -150,6 +151,7 @@ type Stats struct {
 	// Of the archive: objects, their rows and bytes; jobs that another's came before; objects expired.
 	ArchiveFiles, ArchiveRows, ArchiveBytes atomic.Int64
 	ArchivesLost, ArchiveExpired            atomic.Int64
+	ArchiveDead                             atomic.Int64 // rows that could not be typed
 }
 
 // New returns the Compactor of a term that has written no partition segment yet.

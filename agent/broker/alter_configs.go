@@ -247,6 +247,9 @@ func (b *Broker) nextConfigs(t *catalog.Topic, w *alteration) (map[string]string
 	case t == nil:
 		return nil, refuse(wire.CodeUnknownTopicOrPartition, "The topic '%s' does not exist.", w.name)
 	}
+	if err := checkSchemaChange(now, configs); err != nil {
+		return nil, err
+	}
 	return configs, nil
 }
 

@@ -50,6 +50,8 @@ func TestIncrementalAlterConfigs_Operations(t *testing.T) {
 	}{
 		{"set", nil, []any{opSet, "retention.ms", "5"}, map[string]string{"retention.ms": "5"}},
 		{"set again", map[string]string{"retention.ms": "4", "segment.ms": "3"}, []any{opSet, "retention.ms", "5"}, map[string]string{"retention.ms": "5", "segment.ms": "3"}},
+		{"other columns", map[string]string{configSchema: "n int64"}, []any{opSet, configSchema, "m double, n int64"}, map[string]string{configSchema: "m double, n int64"}},
+		{"no columns", map[string]string{configSchema: "n int64"}, []any{opSet, configSchema, ""}, map[string]string{configSchema: ""}},
 		{"delete", map[string]string{"retention.ms": "4", "segment.ms": "3"}, []any{opDelete, "retention.ms", nil}, map[string]string{"segment.ms": "3"}},
 		{"delete what is not set", nil, []any{opDelete, "retention.ms", nil, opDelete, "nothing", "x"}, nil},
 		{"append to the default", nil, []any{opAppend, policy, "compact"}, map[string]string{policy: "delete,compact"}},
@@ -83,7 +85,7 @@ func TestIncrementalAlterConfigs_Refuses(t *testing.T) {
 		return strings.Join(items, ",")
 	}
 	const throttled = "follower.replication.throttled.replicas"
-	a.create("t", 1, map[string]string{"retention.ms": "1000", throttled: long(1000)})
+	a.create("t", 1, map[string]string{"retention.ms": "1000", throttled: long(1000), configSchema: "n int64, s string"})
 	before := a.version()
 	for _, x := range []struct {
 		name     string
@@ -99,6 +101,8 @@ func TestIncrementalAlterConfigs_Refuses(t *testing.T) {
 		{"null", altering(ofTopic, "t", opSet, "retention.ms", nil), wire.CodeInvalidRequest, "Null value not supported for : retention.ms"},
 		{"a config twice", altering(ofTopic, "t", opSet, "retention.ms", "1", opDelete, "retention.ms", nil), wire.CodeInvalidRequest, "Error due to duplicate config keys"},
 		{"an unknown topic", altering(ofTopic, "nowhere", opDelete, "retention.ms", nil), wire.CodeUnknownTopicOrPartition, "The topic 'nowhere' does not exist."},
+		{"columns that aren't", altering(ofTopic, "t", opSet, configSchema, "n int"), wire.CodeInvalidConfig, "\"int\" is no type"},
+		{"a column's other type", altering(ofTopic, "t", opSet, configSchema, `{"N": 1.5}`), wire.CodeInvalidConfig, `give the new one another name (N_double double from "N")`},
 		{"a broker config", altering(ofBroker, "1", opSet, "message.max.bytes", "1"), wire.CodeInvalidRequest, "Cannot update these configs dynamically: Set(message.max.bytes)"},
 		{"a logger", altering(kmsg.ConfigResourceTypeBrokerLogger, "1", opSet, "root", "INFO"), wire.CodeInvalidRequest, "not served"},
 	} {

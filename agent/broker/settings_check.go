@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wadi-io/wadi/metastore/columns"
 )
 
 // Type is the type of a config, as DescribeConfigs numbers it.
@@ -170,6 +172,12 @@ func notEmpty(_ Type, value string) error {
 		return errors.New("must not be empty")
 	}
 	return nil
+}
+
+// columnsOfValues takes what package columns reads.
+func columnsOfValues(_ Type, value string) error {
+	_, err := columns.Parse(value)
+	return err
 }
 
 var throttledReplica = regexp.MustCompile(`^\d+:\d+$`)

@@ -38,6 +38,7 @@ var topicSettings = []Setting{
 	{"wadi.archive", text, "none", oneOf("none", "parquet"), acted, "parquet: agents with the role compaction write the topic's records as Parquet objects under archive/ in the bucket, from the log's start on; none: what was written stays, and no more comes. Retention waits for the archive."},
 	{"wadi.archive.interval.ms", long, "600000", atLeast(1000), acted, "How long records wait for the archive at most; they go earlier when an hour ends or 64 MiB of a partition wait. Shorter makes more and smaller objects."},
 	{"wadi.archive.retention.ms", long, "-1", atLeast(-1), acted, "How long the archive's objects stay, by the largest timestamp of their records; -1: for ever."},
+	{"wadi.archive.schema", text, "", columnsOfValues, acted, "Columns that the archive has of the fields of values, which are objects of JSON: declared, as id int64, price double from \"unit-price\", or a sample, as {\"id\": 1}. Records that can't be typed so go to the archive's <topic>__dlq with the reason. A column keeps its type. Empty: none."},
 	{"wadi.archive.value", text, "binary", oneOf("binary", "string", "json"), acted, "How the archive types the column kafka_value. A value that isn't so is null there and stands in kafka_value_invalid."},
 }
 

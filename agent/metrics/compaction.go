@@ -11,6 +11,7 @@ type Compaction struct {
 	Uncleanable                                 int64 // partitions
 	ArchiveFiles, ArchiveRows, ArchiveBytes     int64
 	ArchivesLost, ArchiveExpired                int64
+	ArchiveDead                                 int64 // rows
 }
 
 func compactionGroup() group {
@@ -28,6 +29,7 @@ func compactionGroup() group {
 		counter("wadi_compaction_failures_total", "Jobs that failed and are tried again."),
 		counter("wadi_archive_objects_total", "Objects of the archive that were written and committed."),
 		counter("wadi_archive_rows_total", "Records in them."),
+		counter("wadi_archive_dlq_rows_total", "Those of them that wadi.archive.schema could not type: they are in the archive's <topic>__dlq."),
 		counter("wadi_archive_bytes_total", "Their bytes."),
 		counter("wadi_archive_lost_total", "Archive jobs that another agent's came before."),
 		counter("wadi_archive_expired_total", "Objects that wadi.archive.retention.ms removed from the archive."),
@@ -46,7 +48,7 @@ func compactionGroup() group {
 		}
 		emit("", float64(v.Merges), float64(v.MergesLost), float64(v.Remerges), float64(v.MergedExtents), float64(v.BytesRead), float64(v.BytesWritten),
 			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures),
-			float64(v.ArchiveFiles), float64(v.ArchiveRows), float64(v.ArchiveBytes), float64(v.ArchivesLost), float64(v.ArchiveExpired), float64(v.Stopped),
+			float64(v.ArchiveFiles), float64(v.ArchiveRows), float64(v.ArchiveDead), float64(v.ArchiveBytes), float64(v.ArchivesLost), float64(v.ArchiveExpired), float64(v.Stopped),
 			float64(v.Cleanings), float64(v.CleanedRecords), float64(v.CleanedBytes), float64(v.Uncleanable))
 	}}
 }

@@ -84,7 +84,7 @@ func compact(cfg compaction.Config) agent.Compaction {
 				Failures: s.Failures.Load(), Stopped: s.Stopped.Load(),
 				Cleanings: s.Cleanings.Load(), CleanedRecords: s.CleanedRecords.Load(), CleanedBytes: s.CleanedBytes.Load(), Uncleanable: s.Uncleanable.Load(),
 				ArchiveFiles: s.ArchiveFiles.Load(), ArchiveRows: s.ArchiveRows.Load(), ArchiveBytes: s.ArchiveBytes.Load(),
-				ArchivesLost: s.ArchivesLost.Load(), ArchiveExpired: s.ArchiveExpired.Load(),
+				ArchivesLost: s.ArchivesLost.Load(), ArchiveDead: s.ArchiveDead.Load(), ArchiveExpired: s.ArchiveExpired.Load(),
 			}
 		})
 		return c.Run(ctx)
@@ -133,7 +133,7 @@ func (c compactionCatalog) Policy(topic uint64) (compaction.Policy, bool) {
 	return compaction.Policy{
 		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes,
 		Compact: r.Compact, DeleteRetention: r.DeleteRetention, MinLag: r.MinLag, MaxLag: r.MaxLag, DirtyRatio: r.DirtyRatio,
-		Archive: compaction.ArchivePolicy{Topic: a.Topic, On: a.On, Value: archive.Value(a.Value), Every: a.Every, Retention: a.Retention},
+		Archive: compaction.ArchivePolicy{Topic: a.Topic, On: a.On, Value: archive.Value(a.Value), Schema: a.Schema, Every: a.Every, Retention: a.Retention},
 	}, ok && there
 }
 

@@ -1,6 +1,7 @@
 // Package archive writes records as Parquet objects and names them.
 //
-// It does: the encoding (encode.go, schema.go), the keys (key.go), the statements that make the
+// It does: the encoding (encode.go, schema.go), the columns that are typed by the fields of values (typing.go
+// reads them, typed.go writes them), the keys (key.go), the statements that make the
 // objects a table (engines.go). PARQUET.md, one folder up, says the layout.
 //
 // It does not: choose what is archived, or put it into a bucket: package compaction does.

@@ -34,15 +34,6 @@ const RowBytesMin = 112
 
 const headerBytes = 48
 
-// Info says of what the rows of an object are.
-type Info struct {
-	Cluster   string
-	Topic     string
-	TopicID   string // as Kafka writes it
-	Partition int32
-	Value     Value
-}
-
 // rowsPerGroup bounds a row group; a job's bytes do so before, unless rows are tiny.
 const rowsPerGroup = 1 << 20
 
@@ -56,37 +47,50 @@ const (
 type Encoder struct {
 	values       []parquet.ByteArray
 	ints         []int64
+	doubles      []float64
+	booleans     []bool
+	days         []int32
+	invalid      []int // rows
 	levels, reps []int16
 }
 
-// Encode returns the object of rows, which are in the order of their offsets. Deterministic.
-func (e *Encoder) Encode(info Info, rows []Row) ([]byte, error) {
-	root, err := schemaOf(info.Value)
+// Encode returns the object of a table. Deterministic.
+func (e *Encoder) Encode(info Info, t *Table) ([]byte, error) {
+	if info.Dead {
+		info.Columns = nil
+	}
+	root, err := schemaOf(&info)
 	if err != nil {
 		return nil, err
 	}
+	rows := t.Rows
+	if len(t.cells) != len(rows)*len(info.Columns) || info.Dead && len(t.errors) != len(rows) {
+		return nil, fmt.Errorf("%d typed values of %d rows and %d columns, %d errors", len(t.cells), len(rows), len(info.Columns), len(t.errors))
+	}
 	meta := metadata.NewKeyValueMetadata()
-	for _, kv := range [][2]string{
+	texts := [][2]string{
 		{"wadi.cluster", info.Cluster}, {"wadi.topic", info.Topic}, {"wadi.topic.id", info.TopicID},
 		{"wadi.partition", strconv.Itoa(int(info.Partition))},
 		{"wadi.offset.first", strconv.FormatInt(rows[0].Offset, 10)}, {"wadi.offset.last", strconv.FormatInt(rows[len(rows)-1].Offset, 10)},
-	} {
+	}
+	if len(info.Columns) > 0 {
+		texts = append(texts, [2]string{metaColumns, info.Columns.String()})
+	}
+	for _, kv := range texts {
 		if err := meta.Append(kv[0], kv[1]); err != nil {
 			return nil, err
 		}
 	}
 	var out bytes.Buffer
-	w := file.NewParquetWriter(&out, root, file.WithWriterProps(properties()), file.WithWriteMetadata(meta))
-	for len(rows) > 0 {
-		n := min(len(rows), rowsPerGroup)
+	w := file.NewParquetWriter(&out, root, file.WithWriterProps(properties(info.Columns)), file.WithWriteMetadata(meta))
+	for at := 0; at < len(rows); at += rowsPerGroup {
 		group := w.AppendRowGroup()
-		if err := e.group(group, info, rows[:n]); err != nil {
+		if err := e.group(group, &info, t.part(at, min(at+rowsPerGroup, len(rows)), len(info.Columns))); err != nil {
 			return nil, err
 		}
 		if err := group.Close(); err != nil {
 			return nil, fmt.Errorf("close a row group: %w", err)
 		}
-		rows = rows[n:]
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("close the object: %w", err)
@@ -94,42 +98,35 @@ func (e *Encoder) Encode(info Info, rows []Row) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// writer writes a column.
+type writer func(file.ColumnChunkWriter) error
+
 // group writes the columns of a row group, in the order of the schema.
-func (e *Encoder) group(g file.SerialRowGroupWriter, info Info, rows []Row) error {
+func (e *Encoder) group(g file.SerialRowGroupWriter, info *Info, t Table) error {
+	rows := t.Rows
 	topic := parquet.ByteArray(info.Topic)
 	create, logAppend := timestampType(false), timestampType(true)
-	valid := func(r *Row) bool { return info.Value.valid(r.Value) }
-	columns := []func(file.ColumnChunkWriter) error{
-		e.bytes(rows, func(*Row) []byte { return topic }, false),
+	columns := []writer{
+		e.bytes(rows, func(int) []byte { return topic }, false),
 		func(w file.ColumnChunkWriter) error { return e.partitions(w, info.Partition, len(rows)) },
-		e.numbers(rows, func(r *Row) (int64, bool) { return r.Offset, true }, false),
-		e.numbers(rows, func(r *Row) (int64, bool) { return r.Timestamp * 1000, hasTime(r.Timestamp) }, true),
-		e.bytes(rows, func(r *Row) []byte {
-			if r.AppendTime {
+		e.numbers(rows, func(i int) (int64, bool) { return rows[i].Offset, true }, false),
+		e.numbers(rows, func(i int) (int64, bool) { return rows[i].Timestamp * 1000, hasTime(rows[i].Timestamp) }, true),
+		e.bytes(rows, func(i int) []byte {
+			if rows[i].AppendTime {
 				return logAppend
 			}
 			return create
 		}, false),
-		e.bytes(rows, func(r *Row) []byte { return r.Key }, true),
+		e.bytes(rows, func(i int) []byte { return rows[i].Key }, true),
 		e.headers(rows, headerName, 1),
 		e.headers(rows, func(h *batch.RecordHeader) []byte { return h.Value }, 2),
 	}
-	if info.Value == Binary {
-		columns = append(columns, e.bytes(rows, func(r *Row) []byte { return r.Value }, true))
-	} else {
-		columns = append(columns,
-			e.bytes(rows, func(r *Row) []byte {
-				if valid(r) {
-					return r.Value
-				}
-				return nil
-			}, true),
-			e.bytes(rows, func(r *Row) []byte {
-				if valid(r) {
-					return nil
-				}
-				return r.Value
-			}, true))
+	columns = append(columns, e.valueColumns(rows, info.value())...)
+	for i := range info.Columns {
+		columns = append(columns, e.typed(&t, info.Columns, i))
+	}
+	if info.Dead {
+		columns = append(columns, e.bytes(rows, func(i int) []byte { return []byte(t.errors[i]) }, false))
 	}
 	for i, write := range columns {
 		column, err := g.NextColumn()
@@ -144,6 +141,45 @@ func (e *Encoder) group(g file.SerialRowGroupWriter, info Info, rows []Row) erro
 		}
 	}
 	return nil
+}
+
+// valueColumns are those of the values: where they are typed, a second one has what isn't so.
+func (e *Encoder) valueColumns(rows []Row, v Value) []writer {
+	if v == Binary {
+		return []writer{e.bytes(rows, func(i int) []byte { return rows[i].Value }, true)}
+	}
+	// Each value is looked at once, for both columns.
+	e.invalid = e.invalid[:0]
+	for i := range rows {
+		if !v.valid(rows[i].Value) {
+			e.invalid = append(e.invalid, i)
+		}
+	}
+	next := 0 // of the invalid ones
+	isInvalid := func(i int) bool {
+		if i == 0 {
+			next = 0
+		}
+		is := next < len(e.invalid) && e.invalid[next] == i
+		if is {
+			next++
+		}
+		return is
+	}
+	return []writer{
+		e.bytes(rows, func(i int) []byte {
+			if isInvalid(i) {
+				return nil
+			}
+			return rows[i].Value
+		}, true),
+		e.bytes(rows, func(i int) []byte {
+			if isInvalid(i) {
+				return rows[i].Value
+			}
+			return nil
+		}, true),
+	}
 }
 
 // headerName is a header's name as UTF-8.
@@ -173,13 +209,13 @@ func timestampType(appendTime bool) []byte {
 }
 
 // bytes returns what writes a column of bytes; of an optional one nil is null.
-func (e *Encoder) bytes(rows []Row, of func(*Row) []byte, optional bool) func(file.ColumnChunkWriter) error {
+func (e *Encoder) bytes(rows []Row, of func(i int) []byte, optional bool) writer {
 	return func(w file.ColumnChunkWriter) error {
 		column := w.(*file.ByteArrayColumnChunkWriter)
 		e.reset()
 		size := 0
 		for i := range rows {
-			v := of(&rows[i])
+			v := of(i)
 			if v != nil || !optional {
 				e.values = append(e.values, v)
 				size += len(v)
@@ -226,7 +262,7 @@ func (e *Encoder) flush(column *file.ByteArrayColumnChunkWriter) error {
 
 // headers returns what writes one of the columns of headers, whose definition level is
 // defined where it isn't null.
-func (e *Encoder) headers(rows []Row, of func(*batch.RecordHeader) []byte, defined int16) func(file.ColumnChunkWriter) error {
+func (e *Encoder) headers(rows []Row, of func(*batch.RecordHeader) []byte, defined int16) writer {
 	return func(w file.ColumnChunkWriter) error {
 		column := w.(*file.ByteArrayColumnChunkWriter)
 		e.reset()
@@ -271,12 +307,12 @@ func (e *Encoder) partitions(w file.ColumnChunkWriter, partition int32, n int) e
 }
 
 // numbers returns what writes a column of 64-bit numbers.
-func (e *Encoder) numbers(rows []Row, of func(*Row) (int64, bool), optional bool) func(file.ColumnChunkWriter) error {
+func (e *Encoder) numbers(rows []Row, of func(i int) (int64, bool), optional bool) writer {
 	return func(w file.ColumnChunkWriter) error {
 		column := w.(*file.Int64ColumnChunkWriter)
 		e.reset()
 		for i := range rows {
-			n, ok := of(&rows[i])
+			n, ok := of(i)
 			if ok {
 				e.ints = append(e.ints, n)
 			}

@@ -98,11 +98,11 @@ func TestEncode_ReadBack(t *testing.T) {
 	for _, n := range []int{1, 7, 5000} {
 		rows := testRows(n)
 		var e Encoder
-		body, err := e.Encode(testInfo, rows)
+		body, err := e.Encode(testInfo, &Table{Rows: rows})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := (&Encoder{}).Encode(testInfo, rows)
+		again, err := (&Encoder{}).Encode(testInfo, &Table{Rows: rows})
 		if err != nil || !bytes.Equal(body, again) {
 			t.Fatalf("other bytes of the same rows: %v", err)
 		}
@@ -190,7 +190,7 @@ func TestEncode_Typed(t *testing.T) {
 		}
 		info := testInfo
 		info.Value = c.value
-		body, err := new(Encoder).Encode(info, rows)
+		body, err := new(Encoder).Encode(info, &Table{Rows: rows})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,8 +223,17 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("a", 249)
-	key = Key(long, HourOf(timestampMax), 1<<31-1, 1<<62, 1<<62, ID{1 << 62, 1 << 62})
-	if len(key) > 255 || Folder(long) == Folder(long[:248]) {
+	folders := map[string]string{}
+	for _, topic := range []string{"x", "x__dlq", "x__dlq__dlq", long, long[:248], long[:115], long[:116], long[:120], long[:115] + deadSuffix, long[:121]} {
+		for _, f := range []string{Folder(topic), DeadFolder(topic)} {
+			if folders[f] != "" || len(f) > folderBytesMax {
+				t.Errorf("folder %q of %q and %q", f, topic, folders[f])
+			}
+			folders[f] = topic
+		}
+	}
+	key = Key(Folder(long), HourOf(timestampMax), 1<<31-1, 1<<62, 1<<62, ID{1 << 62, 1 << 62})
+	if len(key) > 255 {
 		t.Errorf("%d bytes: %s", len(key), key)
 	}
 }
@@ -239,7 +248,7 @@ func BenchmarkEncode(b *testing.B) {
 	b.ReportAllocs()
 	var e Encoder
 	for b.Loop() {
-		if _, err := e.Encode(testInfo, rows); err != nil {
+		if _, err := e.Encode(testInfo, &Table{Rows: rows}); err != nil {
 			b.Fatal(err)
 		}
 	}

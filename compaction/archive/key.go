@@ -16,15 +16,30 @@ const Prefix = "archive/"
 // metastore. Persisted; never change: warehouses know folders.
 const folderBytesMax = 120
 
-// Folder returns the folder of a topic's objects: its name, a long one cut and ended
-// by a part of its SHA-256.
+// deadSuffix ends the folder of a topic's records that could not be typed. Persisted; never change.
+const deadSuffix = "__dlq"
+
+// Folder returns the folder of a topic's objects: its name. One that is long, or ends as the folders of
+// the dead do, is cut and ended by a part of its SHA-256, so that no two folders are the same.
 func Folder(topic string) string {
-	if len(topic) <= folderBytesMax {
+	if len(topic) <= folderBytesMax && !strings.HasSuffix(topic, deadSuffix) {
 		return topic
 	}
+	return cut(topic, folderBytesMax)
+}
+
+// DeadFolder returns the folder of a topic's objects whose records could not be typed.
+func DeadFolder(topic string) string {
+	if bytesMax := folderBytesMax - len(deadSuffix); len(topic) > bytesMax {
+		topic = cut(topic, bytesMax)
+	}
+	return topic + deadSuffix
+}
+
+func cut(topic string, bytesMax int) string {
 	sum := sha256.Sum256([]byte(topic))
 	tail := "-" + hex.EncodeToString(sum[:8])
-	return topic[:folderBytesMax-len(tail)] + tail
+	return topic[:min(len(topic), bytesMax-len(tail))] + tail
 }
 
 // Hour is an hour of UTC, in hours since 1970.
@@ -60,10 +75,10 @@ type ID struct {
 	Term, Number uint64
 }
 
-// Key returns an object's key.
-func Key(topic string, h Hour, partition int32, first, last int64, id ID) string {
+// Key returns the key of an object in a Folder or DeadFolder.
+func Key(folder string, h Hour, partition int32, first, last int64, id ID) string {
 	date, hour := h.Date()
-	return fmt.Sprintf("%s%s/date=%s/hour=%02d/%d-%d-%d-%d-%d.parquet", Prefix, Folder(topic), date, hour, partition, first, last, id.Term, id.Number)
+	return fmt.Sprintf("%s%s/date=%s/hour=%02d/%d-%d-%d-%d-%d.parquet", Prefix, folder, date, hour, partition, first, last, id.Term, id.Number)
 }
 
 // ParseKey returns the id in an object's key. ok is false for keys that Key doesn't make.

@@ -6,6 +6,8 @@ import (
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/compress"
 	"github.com/apache/arrow/go/v17/parquet/schema"
+
+	"github.com/wadi-io/wadi/metastore/columns"
 )
 
 // Value says how the column kafka_value is typed. Persisted in the objects' rows.
@@ -32,6 +34,7 @@ const (
 	idHeaderValue
 	idValue
 	idInvalid
+	idError
 )
 
 // The columns in their order.
@@ -45,6 +48,7 @@ const (
 	colHeaders       = "kafka_headers"
 	colValue         = "kafka_value"
 	colInvalid       = "kafka_value_invalid" // only where values are typed
+	colError         = "kafka_error"         // only of the dead
 )
 
 // node is a primitive column. Its arguments are the table below, so a failure is a bug.
@@ -52,8 +56,9 @@ func node(name string, r parquet.Repetition, l schema.LogicalType, t parquet.Typ
 	return schema.MustPrimitive(schema.NewPrimitiveNodeLogical(name, r, l, t, -1, id))
 }
 
-// schemaOf returns the schema of objects whose values are typed so.
-func schemaOf(v Value) (*schema.GroupNode, error) {
+// schemaOf returns the schema of objects. Typed columns have no field ids: they are known by their names.
+func schemaOf(info *Info) (*schema.GroupNode, error) {
+	v := info.value()
 	required, optional := parquet.Repetitions.Required, parquet.Repetitions.Optional
 	none, text := schema.NoLogicalType{}, schema.StringLogicalType{}
 	bytes := parquet.Types.ByteArray
@@ -86,7 +91,33 @@ func schemaOf(v Value) (*schema.GroupNode, error) {
 	if v != Binary {
 		fields = append(fields, node(colInvalid, optional, none, bytes, idInvalid))
 	}
+	for _, c := range info.Columns {
+		logical, physical := stored(c.Type)
+		fields = append(fields, node(c.Name, optional, logical, physical, -1))
+	}
+	if info.Dead {
+		fields = append(fields, node(colError, required, text, bytes, idError))
+	}
 	return schema.NewGroupNode("kafka_record", required, fields, -1)
+}
+
+// stored is how a typed column is stored.
+func stored(t columns.Type) (schema.LogicalType, parquet.Type) {
+	switch t {
+	case columns.Boolean:
+		return schema.NoLogicalType{}, parquet.Types.Boolean
+	case columns.Int64:
+		return schema.NoLogicalType{}, parquet.Types.Int64
+	case columns.Double:
+		return schema.NoLogicalType{}, parquet.Types.Double
+	case columns.Timestamp, columns.TimestampMs:
+		return schema.NewTimestampLogicalType(true, schema.TimeUnitMicros), parquet.Types.Int64
+	case columns.Date:
+		return schema.DateLogicalType{}, parquet.Types.Int32
+	case columns.JSON:
+		return schema.JSONLogicalType{}, parquet.Types.ByteArray
+	}
+	return schema.StringLogicalType{}, parquet.Types.ByteArray
 }
 
 // pageBytes is how large a page may be before it is compressed.
@@ -94,7 +125,7 @@ const pageBytes = 1 << 20
 
 // properties are those of every object: encodings of Parquet's first version only,
 // since Snowflake loads no others; statistics where rows are sorted or filtered by.
-func properties() *parquet.WriterProperties {
+func properties(typed columns.Schema) *parquet.WriterProperties {
 	options := []parquet.WriterProperty{
 		parquet.WithCreatedBy("wadi"), parquet.WithRootName("kafka_record"),
 		parquet.WithVersion(parquet.V2_LATEST), parquet.WithDataPageVersion(parquet.DataPageV1),
@@ -106,6 +137,14 @@ func properties() *parquet.WriterProperties {
 	}
 	for _, c := range []string{colPartition, colOffset, colTimestamp} {
 		options = append(options, parquet.WithStatsFor(c, true))
+	}
+	for _, c := range typed {
+		switch _, physical := stored(c.Type); {
+		case physical != parquet.Types.ByteArray:
+			options = append(options, parquet.WithStatsFor(c.Name, physical != parquet.Types.Boolean))
+		case c.Type == columns.String:
+			options = append(options, parquet.WithDictionaryFor(c.Name, true))
+		}
 	}
 	return parquet.NewWriterProperties(options...)
 }

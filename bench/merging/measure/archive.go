@@ -147,7 +147,7 @@ func (a archiving) run(ctx context.Context, out io.Writer) error {
 	for i := range files {
 		f := &files[i]
 		some := rows[f.Partition][f.First : f.Last+1]
-		body, err := encoder.Encode(archive.Info{Cluster: clusterID, Topic: f.Topic, TopicID: f.TopicID, Partition: f.Partition, Value: archive.Binary}, some)
+		body, err := encoder.Encode(archive.Info{Cluster: clusterID, Topic: f.Topic, TopicID: f.TopicID, Partition: f.Partition, Value: archive.Binary}, &archive.Table{Rows: some})
 		if err != nil {
 			return err
 		}

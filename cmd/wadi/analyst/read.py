@@ -35,9 +35,13 @@ def duckdb(view, query):
 
 
 def pyarrow(folder):
+    import pyarrow
     import pyarrow.dataset
 
-    table = pyarrow.dataset.dataset(folder, format="parquet", partitioning="hive").to_table()
+    found = pyarrow.dataset.dataset(folder, format="parquet", partitioning="hive")
+    # Columns come and go: a data set has those of its first object, unless it is told.
+    all = pyarrow.unify_schemas([found.schema, *(f.physical_schema for f in found.get_fragments())])
+    table = pyarrow.dataset.dataset(folder, schema=all, format="parquet", partitioning="hive").to_table()
     yield from table.sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")]).to_pylist()
 
 

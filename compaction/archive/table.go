@@ -1,0 +1,61 @@
+package archive
+
+import "github.com/wadi-io/wadi/metastore/columns"
+
+// Table is the rows of one object, in the order of their offsets.
+type Table struct {
+	Rows   []Row
+	cells  []cell   // of typed columns: those of the first row, then those of the second …
+	errors []string // of the dead: why each could not be typed
+}
+
+// DeadBytesMax bounds what AppendDead keeps beside a row, in bytes: names and what is quoted are cut.
+const DeadBytesMax = 512
+
+// AppendDead appends a row that could not be typed, and why.
+func (t *Table) AppendDead(r Row, why error) {
+	t.Rows, t.errors = append(t.Rows, r), append(t.errors, why.Error())
+}
+
+// part is some of the rows, with what is beside them.
+func (t *Table) part(from, to, columns int) Table {
+	p := Table{Rows: t.Rows[from:to], cells: t.cells[from*columns : to*columns]}
+	if len(t.errors) > 0 {
+		p.errors = t.errors[from:to]
+	}
+	return p
+}
+
+// Dead is the kind of an object whose records could not be typed. Persisted in the objects' rows, where
+// others have how kafka_value is typed.
+const Dead = "dlq"
+
+// metaColumns names the declaration of the typed columns in an object's metadata. Persisted; never change.
+const metaColumns = "wadi.columns"
+
+// Info says of what the rows of an object are.
+type Info struct {
+	Cluster   string
+	Topic     string
+	TopicID   string // as Kafka writes it
+	Partition int32
+	Value     Value
+	Columns   columns.Schema // typed columns
+	Dead      bool           // its rows could not be typed: it has no such columns, binary values, and the errors
+}
+
+// Kind is what the row of an object says of its values: Dead, or Value.
+func (i *Info) Kind() string {
+	if i.Dead {
+		return Dead
+	}
+	return string(i.Value)
+}
+
+// value says how kafka_value is typed.
+func (i *Info) value() Value {
+	if i.Dead {
+		return Binary
+	}
+	return i.Value
+}
