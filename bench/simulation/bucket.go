@@ -2,9 +2,12 @@ package simulation
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/metastore"
+	"github.com/wadi-io/wadi/wire/segment"
 )
 
 // Times of the simulated bucket.
@@ -49,6 +52,7 @@ func (l *bucketLink) GetInto(ctx context.Context, key string, offset int64, dst 
 
 func (l *bucketLink) Delete(ctx context.Context, key string) error {
 	return l.gate.call(ctx, hostBucket, "delete "+key, getMin, getSpread, func(ctx context.Context) error {
+		l.gate.world.checkDelete(ctx, l.gate.host, key)
 		return l.Bucket.Delete(ctx, key)
 	})
 }
@@ -74,10 +78,8 @@ func (g *gate) flip(key string, body []byte) {
 		return
 	}
 	g.mu.Lock()
-	again := g.mu.flipped == key
-	if g.mu.flipped = key; again {
-		g.mu.flipped = ""
-	}
+	again := g.mu.flipped[key]
+	g.mu.flipped[key] = !again
 	i := g.mu.rand.IntN(8 * len(body))
 	g.mu.Unlock()
 	if again {
@@ -85,4 +87,22 @@ func (g *gate) flip(key string, body []byte) {
 	}
 	body[i/8] ^= 1 << (i % 8)
 	g.world.fault("flipped bit", "%s: bit %d of %d bytes read", g.host, i, len(body))
+}
+
+// checkDelete finds a segment that is deleted before every reader's plan of it is too old to be used (I3).
+func (w *world) checkDelete(ctx context.Context, host, key string) {
+	if _, ok := segment.ParseKey(key); !ok {
+		return
+	}
+	if there, err := w.bucket.List(ctx, key, "", 1); err != nil || len(there) == 0 {
+		return // It is gone already, and perhaps its row.
+	}
+	rows, err := w.store.Segments(ctx, key[:len(key)-1], 1000)
+	i := slices.IndexFunc(rows, func(r metastore.SegmentRow) bool { return r.Object == key })
+	switch {
+	case err != nil || i < 0 || rows[i].Retired.IsZero():
+		w.bug("%s deletes %s, which isn't retired", host, key)
+	case w.databaseTime().Sub(rows[i].Retired) < 2*staleMax:
+		w.bug("%s deletes %s, which was retired %v before", host, key, w.databaseTime().Sub(rows[i].Retired))
+	}
 }

@@ -45,14 +45,15 @@ type gate struct {
 		sync.Mutex
 		rand    *rand.Rand
 		dead    chan struct{}
-		thawed  chan struct{} // nil: not paused
-		flipped string        // the object of which a bit was flipped last
+		thawed  chan struct{}   // nil: not paused
+		flipped map[string]bool // objects of which a bit was flipped when they were read last
 	}
 }
 
 func newGate(w *world, host string) *gate {
 	g := &gate{world: w, host: host}
 	g.mu.rand = w.stream("gate " + host)
+	g.mu.flipped = map[string]bool{}
 	g.mu.dead = make(chan struct{})
 	return g
 }
@@ -195,7 +196,9 @@ func (g *gate) call(ctx context.Context, to, what string, there, spread time.Dur
 	err := request(forever)
 	if g.chance(r.twice) {
 		g.world.fault("twice "+to, "%s: %s", g.host, what)
-		err = request(forever)
+		if again := request(forever); err != nil {
+			err = again // Else the caller hears of the first: a refusal of the second would be a lie.
+		}
 	}
 	if g.chance(r.lost) {
 		g.world.fault("lost "+to, "%s: %s (%v)", g.host, what, err)

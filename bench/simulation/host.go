@@ -17,6 +17,9 @@ const (
 	snapshotAfter   = 20 * time.Second
 )
 
+// staleMax is shorter than an agent's own, and with it the grace before objects are deleted.
+const staleMax = 6 * time.Second
+
 // blockBytes is little, so that segments have several blocks.
 const blockBytes = 8 << 10
 
@@ -61,6 +64,10 @@ func (h *host) start(ctx context.Context) {
 	cfg.Advertised = h.address
 	cfg.Bucket = "mem://"
 	cfg.Lease = h.world.cfg.Lease
+	cfg.StaleMax = staleMax
+	if h.world.cfg.Compaction {
+		cfg.Compaction = h.world.compact
+	}
 	cfg.CacheBytes = 16 << 20
 	cfg.Log = slog.New(logTo{h.world, h.name})
 	cfg.Snapshot.EntriesMin, cfg.Snapshot.After, cfg.Snapshot.LookEvery = snapshotEntries, snapshotAfter, time.Second

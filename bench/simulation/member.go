@@ -81,7 +81,7 @@ func (w *world) member(ctx context.Context, group string, n int, c *committed) {
 			kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(500 * time.Millisecond),
 			kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10 * time.Second),
 			kgo.OnPartitionsAssigned(rebalanced("assigned")), kgo.OnPartitionsRevoked(rebalanced("revoked")), kgo.OnPartitionsLost(rebalanced("lost")),
-			kgo.KeepRetryableFetchErrors(),
+			kgo.KeepRetryableFetchErrors(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		}
 		if r.IntN(2) == 0 {
 			opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
@@ -93,7 +93,7 @@ func (w *world) member(ctx context.Context, group string, n int, c *committed) {
 		until, cancel := context.WithTimeout(ctx, time.Duration(10+r.IntN(40))*time.Second)
 		for until.Err() == nil {
 			read := map[partition]int64{}
-			w.poll(until, client, process, "", func(p partition, next int64) { read[p] = next })
+			w.poll(until, client, process, func(p partition, records []*kgo.Record) { read[p] = records[len(records)-1].Offset + 1 })
 			if len(read) > 0 {
 				w.commit(until, client, group, process, read, c)
 			}
@@ -169,27 +169,46 @@ func (w *world) watchCommits(ctx context.Context, groups []string, c *committed)
 	}
 }
 
-// watchEnds asks again and again where partitions end: never before what was
-// acknowledged before it asked.
+// bound is one that a partition has, and that only grows.
+type bound struct {
+	name  string
+	known *committed
+	ask   func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+}
+
+// watchEnds asks again and again where partitions begin, are stable up to, and end: never before what was
+// acknowledged, or told, before it asked.
 func (w *world) watchEnds(ctx context.Context) {
 	r := w.stream("ends")
 	client := w.newClient("watcher", "")
 	defer client.Close()
-	for pause(ctx, time.Duration(50+r.IntN(1000))*time.Millisecond) {
+	admin := kadm.NewClient(client)
+	bounds := []bound{
+		{"ends", w.ends, admin.ListEndOffsets}, {"is stable up to", w.stable, admin.ListCommittedOffsets}, {"begins", w.starts, admin.ListStartOffsets},
+	}
+	for pause(ctx, time.Duration(50+r.IntN(700))*time.Millisecond) {
 		p, ok := w.topics.some(r)
 		if !ok {
 			continue
 		}
-		known := w.ends.known("", p)
+		b := bounds[r.IntN(len(bounds))]
+		known := b.known.known("", p)
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
-		got, err := kadm.NewClient(client).ListEndOffsets(try, p.topic)
+		got, err := b.ask(try, p.topic)
 		cancel()
 		if err != nil {
 			continue
 		}
 		w.count(func(c *counts) { c.admin++ })
-		if o, ok := got.Lookup(p.topic, p.index); ok && o.Err == nil && o.Offset < known && !w.topics.isRetired(p.topic) {
-			w.bug("%s ends at %d, it is said, when %d was acknowledged", p.key(), o.Offset, known-1)
+		o, ok := got.Lookup(p.topic, p.index)
+		if !ok || o.Err != nil || w.topics.isRetired(p.topic) {
+			continue
+		}
+		if o.Offset < known {
+			w.bug("%s %s at %d, it is said, and it was %d before", p.key(), b.name, o.Offset, known)
+		}
+		if b.known.acknowledged("", p, o.Offset); b.known == w.starts && o.Offset > known {
+			w.begins(p, o.Offset)
 		}
 	}
 }

@@ -138,6 +138,12 @@ func (w *world) clientHosts() []string {
 	for n := range w.cfg.Plain {
 		hosts = append(hosts, fmt.Sprintf("plain-%d", n))
 	}
+	for n := range w.cfg.Transactors {
+		hosts = append(hosts, fmt.Sprintf("transactor-%d", n))
+	}
+	for n := range w.cfg.Transformers {
+		hosts = append(hosts, fmt.Sprintf("transformer-%d", n))
+	}
 	for n := range w.cfg.Members {
 		hosts = append(hosts, fmt.Sprintf("member-g-%d", n))
 	}

@@ -47,12 +47,12 @@ func (w *world) produce(ctx context.Context, n int) {
 					continue
 				}
 				sequence++
-				value, id := fmt.Sprintf("p%d/%d", n, sequence), fmt.Sprint(sequence)
+				value, id := valueFor(p, fmt.Sprintf("p%d/%d", n, sequence), r), fmt.Sprint(sequence)
 				w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Send, ID: id,
 					Ops: []history.Op{history.SendOp(p.key(), value, -1)}})
 				began := time.Now()
 				open.begin(openSend{id, value, p})
-				client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: p.topic, Partition: p.index, Value: []byte(value)}, func(rec *kgo.Record, err error) {
+				client.Produce(context.WithoutCancel(ctx), recordFor(p, value), func(rec *kgo.Record, err error) {
 					defer func() { <-free }()
 					if !open.end(id) {
 						return
@@ -169,7 +169,7 @@ func (w *world) producePlain(ctx context.Context, n int) {
 		if !ok {
 			continue
 		}
-		process, value := fmt.Sprintf("q%d.%d", n, sequence), fmt.Sprintf("q%d/%d", n, sequence)
+		process, value := fmt.Sprintf("q%d.%d", n, sequence), valueFor(p, fmt.Sprintf("q%d/%d", n, sequence), r)
 		w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Send,
 			Ops: []history.Op{history.SendOp(p.key(), value, -1)}})
 		began := time.Now()
@@ -183,8 +183,13 @@ func (w *world) producePlain(ctx context.Context, n int) {
 // sendOnce sends one batch in one request that no one repeats.
 func sendOnce(ctx context.Context, client *kgo.Client, p partition, value string) (int64, error) {
 	now := time.Now().UnixMilli()
+	rec := recordFor(p, value)
+	stored := batch.Record{Timestamp: now, Key: rec.Key, Value: rec.Value}
+	for _, h := range rec.Headers {
+		stored.Headers = append(stored.Headers, batch.RecordHeader{Key: []byte(h.Key), Value: h.Value})
+	}
 	b := batch.Append(nil, batch.Header{Magic: 2, FirstTimestamp: now, MaxTimestamp: now, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Records: 1},
-		[]batch.Record{{Timestamp: now, Value: []byte(value)}})
+		[]batch.Record{stored})
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 10_000
 	t := kmsg.NewProduceRequestTopic()

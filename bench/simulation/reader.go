@@ -35,14 +35,15 @@ func (w *world) readAssigned(ctx context.Context, n int) {
 			continue
 		}
 		until, cancel := context.WithTimeout(ctx, time.Duration(5+r.IntN(25))*time.Second)
-		w.read(until, fmt.Sprintf("r%d.%d", n, life), host, w.zone(n), all, w.addresses(), nil)
+		w.read(until, fmt.Sprintf("r%d.%d", n, life), host, w.zone(n), all, w.addresses(), nil, nil)
 		cancel()
 	}
 }
 
-// read polls partitions from their begin until ctx ends or, where ends are given,
-// they are reached; it tells whether they were.
-func (w *world) read(ctx context.Context, process, host, zone string, all []partition, seeds []string, ends map[partition]int64) bool {
+// read polls the committed records of partitions from their begin until ctx ends or, where ends are given,
+// they are reached; it tells whether they were. seen, unless it is nil, gets the records.
+func (w *world) read(ctx context.Context, process, host, zone string, all []partition, seeds []string, ends map[partition]int64,
+	seen func(p partition, records []*kgo.Record)) bool {
 	from := map[string]map[int32]kgo.Offset{}
 	begin := map[string]int64{}
 	var keys []string
@@ -50,12 +51,13 @@ func (w *world) read(ctx context.Context, process, host, zone string, all []part
 		if from[p.topic] == nil {
 			from[p.topic] = map[int32]kgo.Offset{}
 		}
-		from[p.topic][p.index] = kgo.NewOffset().At(0)
+		from[p.topic][p.index] = kgo.NewOffset().AtStart()
 		begin[p.key()] = 0
 		keys = append(keys, p.key())
 	}
 	client := w.newClient(host, zone, kgo.SeedBrokers(seeds...), kgo.ConsumePartitions(from), kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().At(0)), kgo.KeepRetryableFetchErrors(), kgo.Rack(zone))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepRetryableFetchErrors(), kgo.Rack(zone),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	defer client.Close()
 	w.record(history.Event{Process: process, Type: history.OK, Function: history.Assign, Keys: keys, From: begin})
 	left := maps.Clone(ends)
@@ -65,9 +67,12 @@ func (w *world) read(ctx context.Context, process, host, zone string, all []part
 		}
 	}
 	for ctx.Err() == nil && (ends == nil || len(left) > 0) {
-		w.poll(ctx, client, process, "", func(p partition, next int64) {
-			if end, ok := left[p]; ok && next >= end {
+		w.poll(ctx, client, process, func(p partition, records []*kgo.Record) {
+			if end, ok := left[p]; ok && records[len(records)-1].Offset+1 >= end {
 				delete(left, p)
+			}
+			if seen != nil {
+				seen(p, records)
 			}
 		})
 	}
@@ -75,8 +80,8 @@ func (w *world) read(ctx context.Context, process, host, zone string, all []part
 }
 
 // poll polls once and records what came.
-func (w *world) poll(ctx context.Context, client *kgo.Client, process, id string, seen func(p partition, next int64)) {
-	w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Poll, ID: id})
+func (w *world) poll(ctx context.Context, client *kgo.Client, process string, seen func(p partition, records []*kgo.Record)) {
+	w.record(history.Event{Process: process, Type: history.Invoke, Function: history.Poll})
 	try, cancel := context.WithTimeout(ctx, 5*time.Second)
 	fetches := client.PollRecords(try, 500)
 	cancel()
@@ -84,7 +89,11 @@ func (w *world) poll(ctx context.Context, client *kgo.Client, process, id string
 	n := 0
 	fetches.EachRecord(func(rec *kgo.Record) {
 		p := partition{rec.Topic, rec.Partition}
-		polled[p.key()] = append(polled[p.key()], history.Record{Offset: rec.Offset, Value: string(rec.Value)})
+		if rec.Attrs.IsControl() {
+			w.hole(p, rec.Offset, history.Control)
+			return
+		}
+		polled[p.key()] = append(polled[p.key()], history.Record{Offset: rec.Offset, Value: textOf(rec)})
 		n++
 	})
 	fetches.EachError(func(topic string, index int32, err error) {
@@ -93,7 +102,7 @@ func (w *world) poll(ctx context.Context, client *kgo.Client, process, id string
 			w.bug("%s reads %s/%d: %v", process, topic, index, err)
 		}
 	})
-	e := history.Event{Process: process, Type: history.OK, Function: history.Poll, ID: id}
+	e := history.Event{Process: process, Type: history.OK, Function: history.Poll}
 	for _, key := range slices.Sorted(maps.Keys(polled)) {
 		e.Ops = append(e.Ops, history.PollOp(key, polled[key]...))
 	}
@@ -102,13 +111,11 @@ func (w *world) poll(ctx context.Context, client *kgo.Client, process, id string
 		c.polls++
 		c.records += n
 	})
-	if seen != nil {
-		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-			if len(f.Records) > 0 {
-				seen(partition{f.Topic, f.Partition}, f.Records[len(f.Records)-1].Offset+1)
-			}
-		})
-	}
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) > 0 {
+			seen(partition{f.Topic, f.Partition}, f.Records)
+		}
+	})
 }
 
 func comparePartitions(a, b partition) int {

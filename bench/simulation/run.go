@@ -9,28 +9,29 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"github.com/wadi-io/wadi/bench/history"
 	"github.com/wadi-io/wadi/metastore"
 )
 
 // Config says what a seed simulates.
 type Config struct {
-	Seed       uint64
-	Length     time.Duration // of the time in which clients write
-	Agents     int
-	Push       bool // agents push to each other
-	Producers  int  // idempotent
-	Plain      int  // producers without ids
-	Readers    int  // by assignment
-	Members    int  // of the one group
-	SendEvery  time.Duration
-	FaultEvery time.Duration // between the begins of faults, at most
-	Lease      time.Duration
-	Cluster    metastore.Cluster
-	Settings   map[string]string
-	Live       io.Writer // told what happens as it happens; nil: nobody
+	Seed         uint64
+	Length       time.Duration // of the time in which clients write
+	Agents       int
+	Push         bool // agents push to each other
+	Producers    int  // idempotent
+	Plain        int  // producers without ids
+	Readers      int  // by assignment
+	Members      int  // of the one group
+	Transactors  int  // transactional ids
+	Transformers int  // members of the group whose offsets are in transactions
+	Compaction   bool // history is merged, compacted by key, expired and collected
+	SendEvery    time.Duration
+	FaultEvery   time.Duration // between the begins of faults, at most
+	Lease        time.Duration
+	Cluster      metastore.Cluster
+	Settings     map[string]string
+	Live         io.Writer // told what happens as it happens; nil: nobody
 }
 
 // NewConfig draws what a seed simulates.
@@ -49,7 +50,12 @@ func NewConfig(seed uint64) Config {
 	cfg.Cluster = metastore.DefaultCluster()
 	cfg.Cluster.Shards = 1 + r.IntN(6)
 	cfg.Cluster.Groups, cfg.Cluster.Transactions = 2, 2
-	cfg.Settings = map[string]string{"group.initial.rebalance.delay.ms": "500"}
+	cfg.Settings = map[string]string{
+		"group.initial.rebalance.delay.ms":                            "500",
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+	}
+	cfg.Transactors, cfg.Transformers = r.IntN(3), r.IntN(3)
+	cfg.Compaction = r.IntN(4) > 0
 	return cfg
 }
 
@@ -86,8 +92,8 @@ func (r *Result) Line() string {
 		faults += n
 	}
 	c := r.counts
-	return fmt.Sprintf("seed %d %s: %d operations, %d acknowledged of %d sent, %d records read, %d commits, %d faults, longest stall %.1f s, trace %016x",
-		r.Seed, state, c.sends+c.polls+c.commits+c.admin, c.acknowledged, c.sends, c.records, c.commits, faults, c.stall.Seconds(), r.Trace)
+	return fmt.Sprintf("seed %d %s: %d operations, %d acknowledged of %d sent, %d of %d transactions, %d records read, %d commits, %d merges, %d records cleaned, %d log starts moved, %d objects deleted, %d faults, longest stall %.1f s, trace %016x",
+		r.Seed, state, c.sends+c.polls+c.commits+c.admin, c.acknowledged, c.sends, c.committed, c.transactions, c.records, c.commits, c.merges, c.cleaned, c.expired, c.deleted, faults, c.stall.Seconds(), r.Trace)
 }
 
 // Tell writes the story: what was found, the events about it, what went wrong meanwhile.
@@ -123,7 +129,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.topics, w.ends = newTopics(w), newCommitted()
+	w.topics = newTopics(w)
 	w.newHosts(cfg.Agents)
 	alive, end := context.WithCancel(ctx)
 	defer end()
@@ -141,6 +147,12 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	for n := range cfg.Plain {
 		writers.Go(func() { w.producePlain(writing, n) })
+	}
+	for n := range cfg.Transactors {
+		writers.Go(func() { w.transact(writing, n) })
+	}
+	for n := range cfg.Transformers {
+		readers.Go(func() { w.transform(reading, n) })
 	}
 	writers.Go(func() { w.runAdmin(writing) })
 	writers.Go(func() { w.torment(writing, alive) })
@@ -160,60 +172,12 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	pause(alive, 2*cfg.Lease)
 	stopReading()
 	readers.Wait()
-	w.readAll(alive)
+	w.judge(alive)
 	for _, h := range w.agents {
 		h.stop()
 	}
 	w.audit(alive)
 	return w.result()
-}
-
-// readAllMax bounds the last read of everything, through one agent.
-const readAllMax = 90 * time.Second
-
-// readAll reads all that is there once more, through each agent.
-func (w *world) readAll(ctx context.Context) {
-	all := w.topics.all()
-	slices.SortFunc(all, comparePartitions)
-	if len(all) == 0 {
-		return
-	}
-	client := w.newClient("judge", "")
-	defer client.Close()
-	limit, cancel := context.WithTimeout(ctx, readAllMax)
-	defer cancel()
-	ends := map[partition]int64{}
-	for len(ends) < len(all) && limit.Err() == nil {
-		clear(ends)
-		var names []string
-		for _, p := range all {
-			if !slices.Contains(names, p.topic) {
-				names = append(names, p.topic)
-			}
-		}
-		listed, err := kadm.NewClient(client).ListEndOffsets(limit, names...)
-		if err == nil {
-			for _, p := range all {
-				if o, ok := listed.Lookup(p.topic, p.index); ok && o.Err == nil {
-					ends[p] = o.Offset
-				}
-			}
-		}
-		if len(ends) < len(all) {
-			pause(limit, 500*time.Millisecond)
-		}
-	}
-	if len(ends) < len(all) {
-		w.bug("the ends of the partitions can't be had within %v of the heal", readAllMax)
-		return
-	}
-	for i, h := range w.agents {
-		limit, cancel := context.WithTimeout(ctx, readAllMax)
-		if !w.read(limit, "final-"+h.name, fmt.Sprintf("judge-%d", i), h.zone, all, []string{h.address}, ends) {
-			w.bug("everything can't be read through %s within %v of the heal", h.name, readAllMax)
-		}
-		cancel()
-	}
 }
 
 // acknowledgedMin is how many records a minute must see acknowledged: with fewer a seed proves little.
@@ -223,6 +187,7 @@ func (w *world) result() (*Result, error) {
 	if n, least := w.mu.counts.acknowledged, acknowledgedMin*int(w.cfg.Length.Seconds())/60; n < least {
 		w.bug("%d records were acknowledged, fewer than %d", n, least)
 	}
+	w.explain()
 	report, err := history.Check(history.Header{}, w.history())
 	if err != nil {
 		return nil, err

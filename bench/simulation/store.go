@@ -24,7 +24,9 @@ func ask[T any](ctx context.Context, g *gate, what string, there, spread time.Du
 	var answer T
 	err := g.call(ctx, hostStore, what, there, spread, func(ctx context.Context) error {
 		a, err := request(ctx)
-		answer = a
+		if err == nil {
+			answer = a
+		}
 		return err
 	})
 	if err != nil {
@@ -38,6 +40,48 @@ func ask[T any](ctx context.Context, g *gate, what string, there, spread time.Du
 func (l *storeLink) Append(ctx context.Context, term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
 	return ask(ctx, l.gate, "append", commitMin, commitSpread, func(ctx context.Context) ([]metastore.Version, error) {
 		return l.Store.Append(ctx, term, parts)
+	})
+}
+
+func (l *storeLink) AppendRows(ctx context.Context, term metastore.Term, parts []metastore.AppendPart, rows metastore.Rows) ([]metastore.Version, error) {
+	return ask(ctx, l.gate, "append with rows", commitMin, commitSpread, func(ctx context.Context) ([]metastore.Version, error) {
+		return l.Store.AppendRows(ctx, term, parts, rows)
+	})
+}
+
+func (l *storeLink) Extents(ctx context.Context, q metastore.ExtentQuery) ([]metastore.ExtentRow, error) {
+	return ask(ctx, l.gate, "read extents", queryMin, querySpread, func(ctx context.Context) ([]metastore.ExtentRow, error) {
+		return l.Store.Extents(ctx, q)
+	})
+}
+
+func (l *storeLink) ExtentTopics(ctx context.Context, after uint64, limit int) ([]uint64, error) {
+	return ask(ctx, l.gate, "read topics of extents", queryMin, querySpread, func(ctx context.Context) ([]uint64, error) {
+		return l.Store.ExtentTopics(ctx, after, limit)
+	})
+}
+
+func (l *storeLink) Retire(ctx context.Context, term metastore.Term, reason string, objects []metastore.SegmentRow) error {
+	return l.gate.call(ctx, hostStore, "retire", commitMin, commitSpread, func(ctx context.Context) error {
+		return l.Store.Retire(ctx, term, reason, objects)
+	})
+}
+
+func (l *storeLink) Retired(ctx context.Context, age time.Duration, limit int) ([]metastore.SegmentRow, error) {
+	return ask(ctx, l.gate, "read what is retired", queryMin, querySpread, func(ctx context.Context) ([]metastore.SegmentRow, error) {
+		return l.Store.Retired(ctx, age, limit)
+	})
+}
+
+func (l *storeLink) Collected(ctx context.Context, term metastore.Term, objects []string) error {
+	return l.gate.call(ctx, hostStore, "collected", commitMin, commitSpread, func(ctx context.Context) error {
+		return l.Store.Collected(ctx, term, objects)
+	})
+}
+
+func (l *storeLink) Segments(ctx context.Context, after string, limit int) ([]metastore.SegmentRow, error) {
+	return ask(ctx, l.gate, "read segments", queryMin, querySpread, func(ctx context.Context) ([]metastore.SegmentRow, error) {
+		return l.Store.Segments(ctx, after, limit)
 	})
 }
 
@@ -80,6 +124,24 @@ func (l *storeLink) RenewTerm(ctx context.Context, term metastore.Term, lease ti
 func (l *storeLink) EndTerm(ctx context.Context, term metastore.Term, force bool) (bool, error) {
 	return ask(ctx, l.gate, "end a term", commitMin, commitSpread, func(ctx context.Context) (bool, error) {
 		return l.Store.EndTerm(ctx, term, force)
+	})
+}
+
+func (l *storeLink) DrainTerm(ctx context.Context, term metastore.Term) error {
+	return l.gate.call(ctx, hostStore, "drain a term", commitMin, commitSpread, func(ctx context.Context) error {
+		return l.Store.DrainTerm(ctx, term)
+	})
+}
+
+func (l *storeLink) PruneTerms(ctx context.Context, age time.Duration, keep []metastore.Term, rowsMax int) (int, error) {
+	return ask(ctx, l.gate, "prune terms", commitMin, commitSpread, func(ctx context.Context) (int, error) {
+		return l.Store.PruneTerms(ctx, age, keep, rowsMax)
+	})
+}
+
+func (l *storeLink) ClaimBucket(ctx context.Context, name string) (string, error) {
+	return ask(ctx, l.gate, "claim the bucket", commitMin, commitSpread, func(ctx context.Context) (string, error) {
+		return l.Store.ClaimBucket(ctx, name)
 	})
 }
 

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +26,55 @@ type partition struct {
 
 func (p partition) key() string { return fmt.Sprintf("%s/%d", p.topic, p.index) }
 
+// partitionOf is the partition of a key.
+func partitionOf(key string) (p partition) {
+	topic, index, _ := strings.Cut(key, "/")
+	i, _ := strconv.ParseInt(index, 10, 32)
+	return partition{topic, int32(i)}
+}
+
+// cleanup is what becomes of a topic's old records. Its name begins with it.
+type cleanup byte
+
+const (
+	byNothing cleanup = 't'
+	byKey     cleanup = 'k'
+	byAge     cleanup = 'a'
+)
+
+func (p partition) cleanup() cleanup { return cleanup(p.topic[0]) }
+
+// Times of topics that lose records.
+const (
+	retentionByAge  = 12 * time.Second
+	deleteRetention = 5 * time.Second
+)
+
+// configs are what a topic is made with.
+func (c cleanup) configs() map[string]*string {
+	set := func(pairs ...string) map[string]*string {
+		m := map[string]*string{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = &pairs[i+1]
+		}
+		return m
+	}
+	switch c {
+	case byKey:
+		return set("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0.1",
+			"delete.retention.ms", fmt.Sprint(deleteRetention.Milliseconds()))
+	case byAge:
+		return set("retention.ms", fmt.Sprint(retentionByAge.Milliseconds()))
+	}
+	return nil
+}
+
+// The topics of the group that transforms: never deleted, and what it writes nobody else writes.
+const (
+	topicIn, topicOut   = "tin", "tout"
+	transformPartitions = 2
+)
+
 // topics are those that clients may use at the moment.
 type topics struct {
 	world *world
@@ -40,14 +92,20 @@ func newTopics(w *world) *topics {
 	return t
 }
 
-// some draws a partition to write to.
+// some draws a partition to write to: one of topicOut is not.
 func (t *topics) some(r *rand.Rand) (partition, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.mu.live) == 0 {
+	var open []partition
+	for _, p := range t.mu.live {
+		if p.topic != topicOut {
+			open = append(open, p)
+		}
+	}
+	if len(open) == 0 {
 		return partition{}, false
 	}
-	return t.mu.live[r.IntN(len(t.mu.live))], true
+	return open[r.IntN(len(open))], true
 }
 
 // all returns the live partitions.
@@ -63,16 +121,24 @@ func (t *topics) isRetired(topic string) bool {
 	return t.mu.retired[topic]
 }
 
-// make creates a topic, however often that must be tried.
+// make creates a topic of some kind.
 func (t *topics) make(ctx context.Context, admin *kadm.Client, r *rand.Rand) {
 	t.mu.Lock()
 	t.mu.made++
-	topic := fmt.Sprintf("t%d", t.mu.made)
+	number := t.mu.made
 	t.mu.Unlock()
-	partitions := 1 + r.Int32N(partitionsMax)
+	of := byNothing
+	if t.world.cfg.Compaction && number%2 == 0 {
+		of = []cleanup{byKey, byAge}[r.IntN(2)]
+	}
+	t.create(ctx, admin, fmt.Sprintf("%c%d", of, number), 1+r.Int32N(partitionsMax))
+}
+
+// create creates a topic, however often that must be tried.
+func (t *topics) create(ctx context.Context, admin *kadm.Client, topic string, partitions int32) {
 	for ctx.Err() == nil {
 		try, cancel := context.WithTimeout(ctx, 20*time.Second)
-		resp, err := admin.CreateTopic(try, partitions, 1, nil, topic)
+		resp, err := admin.CreateTopic(try, partitions, 1, cleanup(topic[0]).configs(), topic)
 		cancel()
 		if err == nil || errors.Is(resp.Err, kerr.TopicAlreadyExists) {
 			t.world.note("topic", "%s with %d partitions", topic, partitions)
@@ -91,15 +157,15 @@ func (t *topics) make(ctx context.Context, admin *kadm.Client, r *rand.Rand) {
 // retire deletes the oldest topic if there are others.
 func (t *topics) retire(ctx context.Context, admin *kadm.Client) {
 	t.mu.Lock()
-	if len(t.mu.live) == 0 || t.mu.live[0].topic == t.mu.live[len(t.mu.live)-1].topic {
+	kept := func(p partition) bool { return p.topic == topicIn || p.topic == topicOut }
+	passing := slices.DeleteFunc(slices.Clone(t.mu.live), kept)
+	if len(passing) == 0 || passing[0].topic == passing[len(passing)-1].topic {
 		t.mu.Unlock()
 		return
 	}
-	topic := t.mu.live[0].topic
+	topic := passing[0].topic
 	t.mu.retired[topic] = true
-	for len(t.mu.live) > 0 && t.mu.live[0].topic == topic {
-		t.mu.live = t.mu.live[1:]
-	}
+	t.mu.live = slices.DeleteFunc(t.mu.live, func(p partition) bool { return p.topic == topic })
 	t.mu.Unlock()
 	try, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -114,6 +180,10 @@ func (w *world) runAdmin(ctx context.Context) {
 	client := w.newClient("admin", "")
 	defer client.Close()
 	admin := kadm.NewClient(client)
+	if w.cfg.Transformers > 0 {
+		w.topics.create(ctx, admin, topicIn, transformPartitions)
+		w.topics.create(ctx, admin, topicOut, transformPartitions)
+	}
 	for range 2 {
 		w.topics.make(ctx, admin, r)
 	}
@@ -138,13 +208,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// newClient makes a Kafka client on a host of its own.
-func (w *world) newClient(host, zone string, opts ...kgo.Opt) *kgo.Client {
+// clientOptions are those of every Kafka client, on a host of its own.
+func (w *world) clientOptions(host, zone string, opts ...kgo.Opt) []kgo.Opt {
 	id := host
 	if zone != "" {
 		id += ",zone=" + zone
 	}
-	c, err := kgo.NewClient(append([]kgo.Opt{
+	return append([]kgo.Opt{
 		kgo.SeedBrokers(w.addresses()...),
 		kgo.Dialer(w.network.dialer(host)),
 		kgo.ClientID(id),
@@ -153,7 +223,12 @@ func (w *world) newClient(host, zone string, opts ...kgo.Opt) *kgo.Client {
 		kgo.RequestTimeoutOverhead(5 * time.Second),
 		kgo.RetryTimeout(15 * time.Second),
 		kgo.UnknownTopicRetries(-1),
-	}, opts...)...)
+	}, opts...)
+}
+
+// newClient makes a Kafka client.
+func (w *world) newClient(host, zone string, opts ...kgo.Opt) *kgo.Client {
+	c, err := kgo.NewClient(w.clientOptions(host, zone, opts...)...)
 	if err != nil {
 		panic(fmt.Sprintf("a client of the simulation: %v", err))
 	}

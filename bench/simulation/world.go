@@ -30,21 +30,34 @@ type world struct {
 	agents  []*host
 	topics  *topics
 	ends    *committed // the ends of partitions, as far as their producers know
+	starts  *committed // where partitions begin, as far as anybody was told
+	stable  *committed // where they are stable up to
 	mu      struct {
 		sync.Mutex
 		rates  map[string]rates
+		holes  map[partition]map[int64]bool // that the history has
 		flips  float64
 		events []history.Event
 		faults map[string]int
 		log    []string // what happened, for the story
 		counts counts
 		bugs   []string // what no history shows
+		begins []begin
 	}
+}
+
+// begin is where a partition was said to begin, and when by the database's clock.
+type begin struct {
+	of     partition
+	offset int64
+	at     time.Time
 }
 
 // counts are what the clients did.
 type counts struct {
 	sends, acknowledged, polls, records, commits, rebalances, admin int
+	merges, cleaned, expired, deleted                               int64 // by compaction: jobs, records, log starts, objects
+	transactions, committed                                         int
 	stall                                                           time.Duration // the longest that one operation took
 }
 
@@ -62,6 +75,8 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 	w.network = newNetwork(w.stream("network"))
 	w.mu.rates = map[string]rates{}
 	w.mu.faults = map[string]int{}
+	w.ends, w.starts, w.stable = newCommitted(), newCommitted(), newCommitted()
+	w.mu.holes = map[partition]map[int64]bool{}
 	w.store = memory.New(w.databaseTime, cfg.Cluster)
 	b, _, err := bucket.Open(ctx, "mem://")
 	w.bucket = b
@@ -77,6 +92,22 @@ func (w *world) record(e history.Event) {
 	defer w.mu.Unlock()
 	e.Line = len(w.mu.events) + 2
 	w.mu.events = append(w.mu.events, e)
+}
+
+// hole records that an offset has no value that readers of committed records are to see, once.
+func (w *world) hole(p partition, offset int64, why history.Why) {
+	w.mu.Lock()
+	known := w.mu.holes[p][offset]
+	if !known {
+		if w.mu.holes[p] == nil {
+			w.mu.holes[p] = map[int64]bool{}
+		}
+		w.mu.holes[p][offset] = true
+	}
+	w.mu.Unlock()
+	if !known {
+		w.record(history.Event{Function: history.Hole, Key: p.key(), First: offset, Last: offset, Why: why})
+	}
 }
 
 func (w *world) count(f func(*counts)) {
@@ -153,7 +184,7 @@ func (w *world) trace() uint64 {
 // eventText writes an event without pointers and map order.
 func eventText(e *history.Event) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, e.Time, e.Process, e.Type, e.Function, e.ID, e.Keys, e.From, e.Rebalanced, e.Error)
+	fmt.Fprintln(&b, e.Time, e.Process, e.Type, e.Function, e.ID, e.Keys, e.From, e.Rebalanced, e.Key, e.First, e.Last, e.Why, e.Error)
 	for _, op := range e.Ops {
 		offset := int64(-1)
 		if op.Offset != nil {
