@@ -56,7 +56,7 @@ type objects struct{ bucket.Bucket }
 func (b objects) List(ctx context.Context, prefix, after string) (found []compaction.Object, err error) {
 	listed, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
 	for _, o := range listed {
-		found = append(found, compaction.Object(o))
+		found = append(found, compaction.Object{Key: o.Key, Size: o.Size})
 	}
 	return found, err
 }
