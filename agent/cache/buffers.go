@@ -54,15 +54,21 @@ func (b *Buffers) takeIdle(size int) []byte {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	idle := b.mu.idle[class]
-	if len(idle) == 0 {
+	if len(b.mu.idle[class]) == 0 {
 		return nil
 	}
+	return b.popLocked(class)[:size]
+}
+
+// popLocked takes an idle buffer of a class that has some. Nothing of it stays behind: it is
+// large, and no longer counted.
+func (b *Buffers) popLocked(class int) []byte {
+	idle := b.mu.idle[class]
 	buf := idle[len(idle)-1]
 	idle[len(idle)-1] = nil
 	b.mu.idle[class] = idle[:len(idle)-1]
 	b.mu.bytes -= int64(cap(buf))
-	return buf[:size]
+	return buf
 }
 
 // Put takes a buffer back, one of Get or any other. The caller must not use it any more.
@@ -88,9 +94,7 @@ func (b *Buffers) Put(buf []byte) {
 func (b *Buffers) makeRoomLocked(class int, size int64) {
 	for other := range b.mu.idle {
 		for other != class && b.mu.bytes+size > b.idleBytesMax && len(b.mu.idle[other]) > 0 {
-			idle := b.mu.idle[other]
-			b.mu.bytes -= int64(classBytes(other))
-			b.mu.idle[other] = idle[1:]
+			b.popLocked(other)
 		}
 	}
 }

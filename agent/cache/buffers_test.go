@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"runtime"
 	"sync"
 	"testing"
+	"weak"
 
 	"github.com/wadi-io/wadi/wire/segment"
 )
@@ -150,4 +152,41 @@ func TestLend(t *testing.T) {
 	if got := c.Stats().Bytes; got != 4*testBlock {
 		t.Errorf("%d bytes are held", got)
 	}
+}
+
+// TestBuffers_KeepNoMoreThanTheyCount: buffers that made room for those of another size are
+// the collector's.
+func TestBuffers_KeepNoMoreThanTheyCount(t *testing.T) {
+	const idleMax, small, large = 16 << 20, 1 << 20, 4 << 20
+	b, err := NewBuffers(idleMax)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []weak.Pointer[byte]
+	var sizes []int
+	for _, size := range []int{small, large, small} {
+		bufs := make([][]byte, idleMax/size)
+		for i := range bufs {
+			bufs[i] = b.Get(size)
+			seen, sizes = append(seen, weak.Make(&bufs[i][0])), append(sizes, size)
+		}
+		for _, buf := range bufs {
+			b.Put(buf)
+		}
+		clear(bufs)
+		if got := b.IdleBytes(); got != idleMax {
+			t.Errorf("%d bytes are counted as kept", got)
+		}
+		runtime.GC()
+		kept := 0
+		for i, w := range seen {
+			if w.Value() != nil {
+				kept += sizes[i]
+			}
+		}
+		if kept > idleMax {
+			t.Errorf("%d bytes are kept, after buffers of %d", kept, size)
+		}
+	}
+	runtime.KeepAlive(b)
 }

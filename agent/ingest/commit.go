@@ -141,7 +141,7 @@ func (c *committer) commit(ctx context.Context) error {
 		if n := len(c.placed) + len(c.again); n > 0 && n+len(f.items) > c.in.cfg.BatchesMax {
 			break
 		}
-		c.waiting = c.waiting[1:]
+		c.waiting[0], c.waiting = nil, c.waiting[1:]
 		f.left = len(f.items)
 		c.begun = append(c.begun, f)
 		now := c.in.cfg.Clock()
