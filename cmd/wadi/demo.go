@@ -30,7 +30,7 @@ const (
 
 func (p *program) demoCommand() *cli.Command {
 	return &cli.Command{
-		Name: "demo", Usage: "watch an agent take, keep and replay real records (half a minute)",
+		Name: "demo", Usage: "watch an agent take, keep and replay real records (20 seconds)",
 		Description: "Runs an agent in a temporary folder on free ports of this machine, streams two small\npublic data sets through it, replays them and compares. Leaves nothing behind.",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "stream-for", Usage: "stretch the stream over `TIME` (default: 15s on a terminal, else 3s)"},
