@@ -15,7 +15,8 @@ import (
 // producer's epoch, also that of a transaction which nothing was added to, and the answer tells it.
 //
 // What differs from Apache Kafka: mostly the markers stand with the decision, so that readers of committed
-// records have them before the producer has its answer.
+// records have them before the producer has its answer. Where they don't, and the producer aborts its next
+// transaction before anything of it got here, that is CONCURRENT_TRANSACTIONS for a moment, not PRODUCER_FENCED.
 
 // The first versions of EndTxn in which something is so.
 const (

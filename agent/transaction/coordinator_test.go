@@ -42,7 +42,8 @@ func TestEnd_ByState(t *testing.T) {
 		{"prepared", stored.PrepareCommit, identity, 5, abort, v1, ErrInvalidState, false},
 		{"prepared, a retry", stored.PrepareCommit, identity, 4, commit, v2, ErrConcurrent, false},
 		{"prepared, the other verb", stored.PrepareCommit, identity, 4, abort, v2, ErrInvalidState, false},
-		{"prepared, the next end", stored.PrepareAbort, identity, 5, abort, v2, ErrFenced, false},
+		{"prepared, the next end", stored.PrepareAbort, identity, 5, abort, v2, ErrConcurrent, false}, // not as Kafka's
+		{"prepared, an epoch to come", stored.PrepareAbort, identity, 6, abort, v2, ErrFenced, false},
 		{"complete", stored.CompleteCommit, identity, 5, commit, v1, nil, false},
 		{"complete", stored.CompleteCommit, identity, 5, abort, v1, ErrInvalidState, false},
 		{"complete, a retry", stored.CompleteCommit, identity, 4, commit, v2, nil, false},

@@ -48,7 +48,11 @@ func (x *End) judge(t *stored.Transaction, fresh int64) verdict {
 	switch {
 	case t.ProducerID != x.ProducerID && !retry:
 		return verdict{err: ErrUnknownID}
-	case !(same && !t.Status.Prepared()) && !(retry && ended):
+	case same && t.Status.Prepared():
+		// It has its answer to the end before, and goes on. Kafka fences it, which would be the end of a client
+		// that is nobody's predecessor.
+		return verdict{err: ErrConcurrent}
+	case !same && !(retry && ended):
 		return verdict{err: ErrFenced}
 	case t.Status == stored.Ongoing:
 		return x.decide(t, fresh)
