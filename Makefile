@@ -78,15 +78,16 @@ SEED     ?= 0
 AGENTS   ?= 3
 READ     ?= assign
 FAULTS   ?= mix
+PRODUCERS ?= idempotent,plain
 BUCKET   ?= moto
 WINDOW   ?= 30s
 AUDIT    ?= 0
 
-chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATION=300s SEED=0 AGENTS=3 READ=assign|subscribe|both FAULTS=mix|rolling)
+chaos: check-cc ## break real agents, Postgres and S3 while clients run (DURATION=300s SEED=0 AGENTS=3 READ=assign|subscribe|both FAULTS=mix|rolling PRODUCERS=idempotent,plain,transactional)
 	$(GO) build -o .cache/wadi ./cmd/wadi
 	$(GO) build -o .cache/chaos ./bench/chaos
 	cd $(CLIENTS) && $(GO) build -o $(CURDIR)/.cache/workload ./workload
-	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -bucket $(BUCKET) -audit-segments $(AUDIT)
+	.cache/chaos -wadi .cache/wadi -workload .cache/workload -duration $(DURATION) -window $(WINDOW) -seed $(SEED) -agents $(AGENTS) -read $(READ) -faults $(FAULTS) -producers $(PRODUCERS) -bucket $(BUCKET) -audit-segments $(AUDIT)
 
 # The tests that hold a cluster's figures. They say what they measured with -v.
 FIGURES := TestAgent_PutsAGiB|TestCluster_CostOfZones|TestAgent_CostOf|TestFigure_|TestDivide_|TestStaleness|TestColdStart_OnAFolder

@@ -157,7 +157,9 @@ func (a *auditor) extents() {
 						a.found("partition %v goes on at offset %d, not %d", id, e.BaseOffset, next)
 					}
 					next = e.End()
-					a.segments[e.Segment] = append(a.segments[e.Segment], piece{e, topic, id.Index})
+					if !e.IsMarker() {
+						a.segments[e.Segment] = append(a.segments[e.Segment], piece{e, topic, id.Index})
+					}
 				}
 				if next != high {
 					a.found("partition %v ends at offset %d, its extents at %d", id, high, next)

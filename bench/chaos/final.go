@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -46,7 +47,7 @@ func (r *run) ends(ctx context.Context, a *cluster.Agent) (map[string]map[int32]
 	}
 	ends := map[string]map[int32]int64{}
 	listed.Each(func(o kadm.ListedOffset) {
-		if !strings.HasPrefix(o.Topic, strictHistory) && !strings.HasPrefix(o.Topic, plainHistory) {
+		if !slices.ContainsFunc(r.histories, func(name string) bool { return strings.HasPrefix(o.Topic, name) }) {
 			return
 		}
 		if ends[o.Topic] == nil {
@@ -79,42 +80,83 @@ func (r *run) readAll(ctx context.Context) {
 		if len(ends) != len(first) {
 			r.found("%s knows %d topics, another agent %d", a.Name, len(ends), len(first))
 		}
-		for _, name := range []string{strictHistory, plainHistory} {
+		for _, name := range r.histories {
 			patience, cancel := context.WithTimeout(ctx, readMax)
-			if err := r.readThrough(patience, a, fmt.Sprintf("final-%d", i), name, ends); err != nil {
+			if err := r.readThrough(patience, a, finalReader(i), name, ends); err != nil {
 				r.found("not everything can be read through %s: %v", a.Name, err)
 			}
 			cancel()
 		}
 	}
+	r.explain(ctx, first)
 }
 
-// readThrough reads the topics of one history from begin to end through an agent.
+// explain writes down, once everything was read, what stands where nothing is committed.
+func (r *run) explain(ctx context.Context, ends map[string]map[int32]int64) {
+	if !slices.Contains(r.histories, transactionalHistory) {
+		return
+	}
+	patience, cancel := context.WithTimeout(ctx, readMax)
+	defer cancel()
+	if err := r.explainHoles(patience, r.cluster.Agents[0], ends); err != nil {
+		r.found("the offsets without committed values can't be explained: %v", err)
+	}
+}
+
+// finalReader is who reads everything through an agent, in a history.
+func finalReader(agent int) string { return fmt.Sprintf("final-%d", agent) }
+
+// readThrough reads what is committed of one history's topics through an agent, from begin to end.
 func (r *run) readThrough(ctx context.Context, a *cluster.Agent, process, name string, ends map[string]map[int32]int64) error {
 	file, err := os.OpenFile(r.historyFile(name), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	from, open := map[string]map[int32]kgo.Offset{}, map[string]int64{}
 	assigned := history.Event{Process: process, Type: history.OK, Function: history.Assign, From: map[string]int64{}}
 	for topic, partitions := range ends {
-		if !strings.HasPrefix(topic, name) {
-			continue
-		}
-		from[topic] = map[int32]kgo.Offset{}
-		for p, end := range partitions {
-			key := fmt.Sprintf("%s/%d", topic, p)
-			assigned.From[key] = 0
-			if end > 0 {
-				from[topic][p], open[key] = kgo.NewOffset().At(0), end
+		for p := range partitions {
+			if strings.HasPrefix(topic, name) {
+				assigned.From[keyOf(topic, p)] = 0
 			}
 		}
 	}
 	assigned.Keys = slices.Sorted(maps.Keys(assigned.From))
 	out := lineWriter{file: file, since: r.since}
 	out.write(assigned)
-	c, err := through(a, kgo.ConsumePartitions(from))
+	err = r.readTopics(ctx, a, name, ends, kgo.ReadCommitted(), func(records []*kgo.Record) {
+		poll := map[string][]history.Record{}
+		for _, record := range records {
+			if key := keyOf(record.Topic, record.Partition); !record.Attrs.IsControl() {
+				poll[key] = append(poll[key], history.Record{Offset: record.Offset, Value: string(record.Value)})
+			}
+		}
+		if len(poll) > 0 {
+			out.write(history.Event{Process: process, Type: history.OK, Function: history.Poll, Ops: []history.Op{{Poll: poll}}})
+		}
+	})
+	return errors.Join(err, out.err)
+}
+
+// keyOf is a partition's name in histories.
+func keyOf(topic string, partition int32) string { return fmt.Sprintf("%s/%d", topic, partition) }
+
+// readTopics reads the topics whose names begin so through an agent, up to their ends. Markers are handed over
+// too: where everything was sent in transactions the last offset is one's.
+func (r *run) readTopics(ctx context.Context, a *cluster.Agent, name string, ends map[string]map[int32]int64, level kgo.IsolationLevel, take func([]*kgo.Record)) error {
+	from, open := map[string]map[int32]kgo.Offset{}, map[string]int64{}
+	for topic, partitions := range ends {
+		if !strings.HasPrefix(topic, name) {
+			continue
+		}
+		from[topic] = map[int32]kgo.Offset{}
+		for p, end := range partitions {
+			if end > 0 {
+				from[topic][p], open[keyOf(topic, p)] = kgo.NewOffset().At(0), end
+			}
+		}
+	}
+	c, err := through(a, kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(level), kgo.KeepControlRecords())
 	if err != nil {
 		return err
 	}
@@ -127,19 +169,16 @@ func (r *run) readThrough(ctx context.Context, a *cluster.Agent, process, name s
 		for _, e := range fetches.Errors() {
 			r.note("read through %s: %s/%d: %v", a.Name, e.Topic, e.Partition, e.Err)
 		}
-		poll := map[string][]history.Record{}
-		fetches.EachRecord(func(record *kgo.Record) {
-			key := fmt.Sprintf("%s/%d", record.Topic, record.Partition)
-			poll[key] = append(poll[key], history.Record{Offset: record.Offset, Value: string(record.Value)})
+		records := fetches.Records()
+		take(records)
+		for _, record := range records {
+			key := keyOf(record.Topic, record.Partition)
 			if end, ok := open[key]; ok && record.Offset >= end-1 {
 				delete(open, key)
 			}
-		})
-		if len(poll) > 0 {
-			out.write(history.Event{Process: process, Type: history.OK, Function: history.Poll, Ops: []history.Op{{Poll: poll}}})
 		}
 	}
-	return out.err
+	return nil
 }
 
 // awaitGroups waits until each group has committed everything: it is stable then,
@@ -189,9 +228,8 @@ func (r *run) behind(ctx context.Context, ends map[string]map[int32]int64) (stri
 		if err != nil {
 			return "", err
 		}
-		name := map[byte]string{'i': strictHistory, 'p': plainHistory}[w.name[0]]
 		for topic, partitions := range ends {
-			if !strings.HasPrefix(topic, name) {
+			if topic[:1] != w.name[:1] || strings.HasSuffix(topic, copySuffix) {
 				continue
 			}
 			for p, end := range partitions {

@@ -33,10 +33,13 @@ func (w *lineWriter) write(e history.Event) {
 
 // judge checks the histories and prints the stories of what they show.
 func (r *run) judge() {
-	for _, name := range []string{strictHistory, plainHistory} {
+	for _, name := range r.histories {
 		if err := r.judgeOne(name); err != nil {
 			r.found("the %s history can't be judged: %v", name, err)
 		}
+	}
+	if slices.Contains(r.histories, transactionalHistory) {
+		r.judgeCopies()
 	}
 }
 
@@ -77,7 +80,7 @@ const (
 // tell prints the counts.
 func (r *run) tell(n *nemesis) {
 	var total summary
-	troubles := map[string]int{}
+	troubles, transactions := map[string]int{}, map[string]int{}
 	for _, w := range r.workloads {
 		s := w.summary
 		fmt.Printf("%s: %d sent, %d acknowledged, %d of unknown outcome, %d read, %d commits, %d rebalances\n",
@@ -88,6 +91,9 @@ func (r *run) tell(n *nemesis) {
 		total.Read += s.Read
 		total.Commits += s.Commits
 		total.Rebalances += s.Rebalances
+		for outcome, count := range s.Transactions {
+			transactions[outcome] += count
+		}
 		for name, count := range s.Troubles {
 			troubles[w.name[2:]+" "+name] += count
 		}
@@ -100,6 +106,10 @@ func (r *run) tell(n *nemesis) {
 	}
 	fmt.Printf("operations: %d sent, %d acknowledged, %d of unknown outcome, %d records read, %d commits of groups, %d rebalances\n",
 		total.Invoked, total.Acknowledged, total.Unknown, total.Read, total.Commits, total.Rebalances)
+	if len(transactions) > 0 {
+		fmt.Printf("transactions: %d committed, %d aborted or deserted, %d of unknown outcome\n",
+			transactions[string(history.OK)], transactions[string(history.Fail)], transactions[string(history.Info)])
+	}
 	fmt.Printf("faults: %d: %s\n", faults, strings.Join(kinds, ", "))
 	var refused, lost, late, there int64
 	for _, a := range r.cluster.Agents {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,6 +28,8 @@ type settings struct {
 	seed      uint64
 	agents    int
 	read      string
+	producers string
+	histories []string // of the producers
 	faults    string
 	bucket    string
 	rate      int
@@ -45,9 +48,10 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", 0, "repeat the choices of a run; 0: draw a seed")
 	flag.IntVar(&s.agents, "agents", 3, "how many")
 	flag.StringVar(&s.read, "read", "assign", "assign, subscribe: as members of groups, or both")
+	flag.StringVar(&s.producers, "producers", strictHistory+","+plainHistory, "a list of idempotent, plain and transactional")
 	flag.StringVar(&s.faults, "faults", "mix", "mix, rolling, or a list of kinds and of agents, clients, peers, postgres, bucket, none")
 	flag.StringVar(&s.bucket, "bucket", cluster.Moto, "moto, minio or folder")
-	flag.IntVar(&s.rate, "rate", 25, "sends a second of each of the eight producers")
+	flag.IntVar(&s.rate, "rate", 25, "sends a second of each producer; there are four of a sort")
 	flag.StringVar(&s.arguments, "agent-arguments", "", "more of each agent, separated by spaces")
 	flag.StringVar(&s.debug, "debug", "", "let librdkafka log these contexts (cgrp,topic,fetch,…)")
 	flag.IntVar(&s.auditMax, "audit-segments", 0, "how many segments the audit reads, drawn from all that were not merged; 0: all")
@@ -67,6 +71,9 @@ func (s settings) run(ctx context.Context) error {
 	}
 	if s.read != "assign" && s.read != "subscribe" && s.read != readBoth {
 		return fmt.Errorf("read by %q: none of assign, subscribe and %s", s.read, readBoth)
+	}
+	if s.histories, err = parseProducers(s.producers); err != nil {
+		return err
 	}
 	if s.program == "" || s.workload == "" {
 		return errors.New("name the binaries by -wadi and -workload, or use make chaos")
@@ -94,8 +101,8 @@ func (s settings) run(ctx context.Context) error {
 			os.Setenv(name, value)
 		}
 	}
-	fmt.Printf("seed %d: %d agents, %v of %s in windows of %v, read by %s, bucket on %s; %s\n",
-		s.seed, s.agents, s.duration, s.faults, s.window, s.read, s.bucket, s.folder)
+	fmt.Printf("seed %d: %d agents, %v of %s in windows of %v, %s producers, read by %s, bucket on %s; %s\n",
+		s.seed, s.agents, s.duration, s.faults, s.window, s.producers, s.read, s.bucket, s.folder)
 	r := &run{settings: s}
 	if err := r.all(ctx, faults()); err != nil {
 		return err
@@ -204,7 +211,7 @@ func (r *run) afterHeal(ctx context.Context, n *nemesis) {
 	case <-time.After(calmAfter):
 	}
 	r.quietWorkloads(settleMax)
-	if r.read != "assign" {
+	if slices.ContainsFunc(r.workloads, func(w *workload) bool { return w.grouped }) {
 		r.awaitGroups(ctx, groupsMax)
 	}
 	r.readAll(ctx)

@@ -20,7 +20,8 @@ type nemesis struct {
 	postgres sync.Mutex // held while Postgres is down or lacks its standby
 	mu       struct {
 		sync.Mutex
-		down    map[int]int // by agent: faults that keep it from running
+		down    map[int]int  // by agent: faults that keep it from running
+		started map[int]bool // by agent: since it was last down
 		weather map[*cluster.Link]cluster.Weather
 		trouble cluster.Trouble
 		ended   map[string]int // agents that ended by themselves
@@ -32,7 +33,10 @@ const standbyMax = time.Minute
 
 func newNemesis(r *run) *nemesis {
 	n := &nemesis{run: r, counts: map[kind]int{}, ending: make(chan struct{})}
-	n.mu.down = map[int]int{}
+	n.mu.down, n.mu.started = map[int]int{}, map[int]bool{}
+	for i := range r.cluster.Agents {
+		n.mu.started[i] = true
+	}
 	n.mu.weather = map[*cluster.Link]cluster.Weather{}
 	n.mu.ended = map[string]int{}
 	n.tasks.Go(n.supervise)
@@ -154,6 +158,7 @@ func (n *nemesis) setDown(agent, by int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mu.down[agent] += by
+	n.mu.started[agent] = false // also where the supervisor sees nothing of so short a fault
 }
 
 // What a fault of a link does.
@@ -229,10 +234,6 @@ const restartPause = 500 * time.Millisecond
 
 // supervise starts agents that are not kept from running, as systemd would.
 func (n *nemesis) supervise() {
-	starts := map[int]bool{} // agents that were started already since they were last down
-	for i := range n.cluster.Agents {
-		starts[i] = true
-	}
 	for {
 		select {
 		case <-n.ending:
@@ -240,26 +241,23 @@ func (n *nemesis) supervise() {
 		case <-time.After(restartPause):
 		}
 		for i, a := range n.cluster.Agents {
+			running, _ := a.Running() // before the question why not
 			n.mu.Lock()
-			down := n.mu.down[i] > 0
-			n.mu.Unlock()
-			running, _ := a.Running()
-			switch {
-			case down:
-				starts[i] = false
-				continue
-			case running:
-				continue
-			case starts[i]:
-				n.mu.Lock()
+			down, byItself := n.mu.down[i] > 0, !running && n.mu.down[i] == 0 && n.mu.started[i]
+			if byItself {
 				n.mu.ended[a.Name]++
-				n.mu.Unlock()
+			}
+			n.mu.started[i] = !down
+			n.mu.Unlock()
+			if down || running {
+				continue
+			}
+			if byItself {
 				n.note("%s has ended by itself: %s", a.Name, lastLine(a.LogTail()))
 			}
 			if err := a.Start(); err != nil {
 				n.found("%v", err)
 			}
-			starts[i] = true
 		}
 	}
 }

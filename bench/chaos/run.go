@@ -47,7 +47,7 @@ func (r *run) note(format string, arguments ...any) {
 	fmt.Fprintln(r.faultLog, line)
 }
 
-// historyFile is one of the two histories of a run.
+// historyFile is one of the histories of a run.
 func (r *run) historyFile(name string) string { return r.folder + "/" + name + ".history" }
 
 // readLogs looks for what an agent's log must not hold.

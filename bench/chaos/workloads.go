@@ -34,6 +34,7 @@ type summary struct {
 	Read         int            `json:"read"`
 	Commits      int            `json:"commits"`
 	Rebalances   int            `json:"rebalances"`
+	Transactions map[string]int `json:"transactions"` // by outcome, as histories have it
 	OutOfRange   int            `json:"out_of_range"`
 	Troubles     map[string]int `json:"troubles"`
 	Stalls       []stall        `json:"stalls"`
@@ -46,27 +47,44 @@ type stall struct {
 	To      time.Duration `json:"to"`
 }
 
-// The two histories: what idempotent producers promise, and what plain ones do,
-// whose own retries may put a value into the log twice, and late.
+// The histories: what idempotent producers promise; what plain ones do, whose own retries may
+// put a value into the log twice, and late; and what transactional ones promise to readers of committed records.
 const (
-	strictHistory = "idempotent"
-	plainHistory  = "plain"
+	strictHistory        = "idempotent"
+	plainHistory         = "plain"
+	transactionalHistory = "transactional"
 )
+
+// ignored are the kinds of anomalies that a history's producers don't promise to avoid.
+func ignored() map[string][]history.Kind {
+	return map[string][]history.Kind{
+		strictHistory: nil, transactionalHistory: nil,
+		plainHistory: {history.Duplicate, history.NonmonotonicSend},
+	}
+}
+
+// parseProducers reads a list of sorts of producers, each of which has a history.
+func parseProducers(text string) (names []string, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		if _, known := ignored()[name]; !known || slices.Contains(names, name) {
+			return nil, fmt.Errorf("%q is no list of %s, %s and %s", text, strictHistory, plainHistory, transactionalHistory)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
 
 // readBoth has each library read by assign in one history and as members of a group in the other.
 const readBoth = "both"
 
 // startWorkloads starts two libraries with each kind of producer.
 func (r *run) startWorkloads() error {
-	for name, ignore := range map[string][]history.Kind{
-		strictHistory: nil,
-		plainHistory:  {history.Duplicate, history.NonmonotonicSend},
-	} {
+	for _, name := range r.histories {
 		file, err := os.Create(r.historyFile(name))
 		if err != nil {
 			return err
 		}
-		w, err := history.NewWriter(file, history.Header{Ignore: ignore, Note: fmt.Sprintf("chaos, seed %d, %s producers", r.seed, name)})
+		w, err := history.NewWriter(file, history.Header{Ignore: ignored()[name], Note: fmt.Sprintf("chaos, seed %d, %s producers", r.seed, name)})
 		if err == nil {
 			err = w.Flush()
 		}
@@ -85,18 +103,30 @@ func (r *run) startWorkloads() error {
 	return nil
 }
 
+// copiers copy what transactional producers send.
+const copiers = 2
+
 func (r *run) startWorkload(kind, client string, number uint64) error {
 	w := &workload{name: kind[:1] + "-" + client[:1], lines: make(chan string, 16)}
-	w.grouped = r.read == "subscribe" || r.read == readBoth && (kind == strictHistory) == (client == "librdkafka")
+	copies := kind == transactionalHistory && client == "franz-go"
+	switch {
+	case kind == transactionalHistory: // Its copiers are a group; its readers need all assigned to them.
+		w.grouped = copies
+	default:
+		w.grouped = r.read == "subscribe" || r.read == readBoth && (kind == strictHistory) == (client == "librdkafka")
+	}
 	var bootstrap []string
 	for _, a := range r.cluster.Agents {
 		bootstrap = append(bootstrap, a.Kafka)
 	}
 	arguments := []string{"-client", client, "-bootstrap", strings.Join(bootstrap, ","), "-history", r.historyFile(kind), "-name", w.name,
 		"-topics", kind, "-producers", "2", "-readers", "2", fmt.Sprintf("-idempotent=%v", kind == strictHistory),
-		"-rate", fmt.Sprint(r.rate), "-debug", r.debug, "-seed", fmt.Sprint(r.seed + number), "-since", fmt.Sprint(r.since.UnixNano())}
+		fmt.Sprintf("-transactional=%v", kind == transactionalHistory), "-rate", fmt.Sprint(r.rate), "-debug", r.debug, "-seed", fmt.Sprint(r.seed + number), "-since", fmt.Sprint(r.since.UnixNano())}
 	if w.grouped {
 		arguments = append(arguments, "-group", w.name)
+	}
+	if copies {
+		arguments = append(arguments, "-copiers", fmt.Sprint(copiers))
 	}
 	w.command = exec.Command(r.workload, arguments...)
 	log, err := os.Create(filepath.Join(r.folder, "workload-"+w.name+".log"))

@@ -2,9 +2,10 @@
 // they did and saw.
 //
 // It does: run producers and readers of franz-go or librdkafka that follow their
-// library's own retry rules; send each value once, rising numbers by producer;
+// library's own retry rules, plain, idempotent or in transactions; send each value once, rising numbers by producer;
 // leave keys (partitions) for new ones as time goes on; read by assign or as
-// members of a group that commits; append a history as
+// members of a group that commits; copy topics, with the places in them, in
+// transactions; append a history as
 // ../../../../bench/history/FORMAT.md defines it.
 //
 // It does not: import anything of Wadi's, make trouble, or judge. bench/chaos does

@@ -114,7 +114,11 @@ func (f *franz) assign(ctx context.Context, process string, places map[key]int64
 		}
 		from[k.topic][k.partition] = kgo.NewOffset().At(offset)
 	}
-	c, err := kgo.NewClient(f.options(kgo.ConsumePartitions(from), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(pollMax))...)
+	options := f.options(kgo.ConsumePartitions(from), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(pollMax))
+	if f.settings.transactional {
+		options = append(options, kgo.FetchIsolationLevel(kgo.ReadCommitted())) // as librdkafka reads by default
+	}
+	c, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
 	}
@@ -161,7 +165,8 @@ func (f *franz) poll(ctx context.Context, c *kgo.Client, process string, places 
 	return failure
 }
 
-func (f *franz) subscribe(ctx context.Context, process string) error {
+// membership is what members of a group have in common.
+func (f *franz) membership(process string) []kgo.Opt {
 	changed := func(what string) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
 			var keys []key
@@ -173,11 +178,16 @@ func (f *franz) subscribe(ctx context.Context, process string) error {
 			f.recorder.rebalanced(process, what, keys)
 		}
 	}
+	return []kgo.Opt{
+		kgo.ConsumerGroup(f.group), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(pollMax),
+		kgo.SessionTimeout(10 * time.Second), kgo.RebalanceTimeout(15 * time.Second), kgo.HeartbeatInterval(time.Second),
+		kgo.OnPartitionsAssigned(changed(given)), kgo.OnPartitionsRevoked(changed(taken)), kgo.OnPartitionsLost(changed(lost)),
+	}
+}
+
+func (f *franz) subscribe(ctx context.Context, process string) error {
 	all := f.newest() + 1
-	c, err := kgo.NewClient(f.options(kgo.ConsumerGroup(f.group), kgo.ConsumeTopics(f.topicsOf(all)...), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(pollMax),
-		kgo.SessionTimeout(10*time.Second), kgo.RebalanceTimeout(15*time.Second), kgo.HeartbeatInterval(time.Second),
-		kgo.OnPartitionsAssigned(changed(given)), kgo.OnPartitionsRevoked(changed(taken)), kgo.OnPartitionsLost(changed(lost)))...)
+	c, err := kgo.NewClient(f.options(append(f.membership(process), kgo.ConsumeTopics(f.topicsOf(all)...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll())...)...)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ func (w *workload) makeTopics(ctx context.Context) {
 		}
 		attempt, cancel := context.WithTimeout(ctx, createPatience)
 		err := w.library.create(attempt, w.topic(i))
+		if err == nil && w.copiers > 0 {
+			err = w.library.create(attempt, w.topic(i)+copySuffix)
+		}
 		cancel()
 		if err == nil {
 			i++
@@ -99,7 +102,7 @@ func (w *workload) read(ctx context.Context, number int) {
 	for life := 0; ctx.Err() == nil; life++ {
 		process := fmt.Sprintf("%s-r%d.%d", w.name, number, life)
 		var err error
-		if w.group != "" {
+		if w.group != "" && w.copiers == 0 {
 			// The last one outlives its time, so that the group may come to rest.
 			lifetime, end := context.WithTimeout(ctx, memberLife/2+time.Duration(random.Int64N(int64(memberLife))))
 			err = w.library.subscribe(lifetime, process)

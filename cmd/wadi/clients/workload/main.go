@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -23,11 +24,14 @@ type settings struct {
 	readers    int
 	group      string // "": read by assign
 	idempotent bool
-	rate       int    // sends a second of each producer
-	debug      string // contexts of librdkafka that are logged
-	seed       uint64
-	since      time.Time
-	renewal    time.Duration // how long a topic is sent to before a new one takes its place
+	// transactional producers send in transactions, readers read what is committed.
+	transactional bool
+	copiers       int    // how many copy, as members of the group; then readers read by assign
+	rate          int    // sends a second of each producer
+	debug         string // contexts of librdkafka that are logged
+	seed          uint64
+	since         time.Time
+	renewal       time.Duration // how long a topic is sent to before a new one takes its place
 }
 
 // library is one client library.
@@ -36,6 +40,8 @@ type library interface {
 	create(ctx context.Context, topic string) error
 	// produce sends until ctx ends or something failed; it returns when the outcome of all it sent is known or given up.
 	produce(ctx context.Context, process string) error
+	// transact sends in transactions of an id until ctx ends or something failed.
+	transact(ctx context.Context, process, id string) error
 	// assign reads keys from places until ctx ends, and moves the places on.
 	assign(ctx context.Context, process string, places map[key]int64) error
 	// subscribe reads as a member of the group until ctx ends.
@@ -63,6 +69,8 @@ func run() error {
 	flag.IntVar(&s.readers, "readers", 1, "how many read")
 	flag.StringVar(&s.group, "group", "", "read as members of this group (default: by assign)")
 	flag.BoolVar(&s.idempotent, "idempotent", true, "producers are idempotent; else acks=all alone")
+	flag.BoolVar(&s.transactional, "transactional", false, "producers send in transactions, readers read what is committed")
+	flag.IntVar(&s.copiers, "copiers", 0, "how many members of the group copy each topic, in transactions (franz-go only)")
 	flag.IntVar(&s.rate, "rate", 20, "sends a second of each producer")
 	flag.StringVar(&s.debug, "debug", "", "let librdkafka log these contexts (cgrp,topic,fetch,…)")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the choices")
@@ -86,6 +94,9 @@ func run() error {
 		return fmt.Errorf("the client %q is neither franz-go nor librdkafka", s.client)
 	}
 	w := &workload{settings: s, library: lib, recorder: r}
+	if _, can := lib.(copier); s.copiers > 0 && (!can || s.group == "") {
+		return errors.New("copiers are of franz-go, and of a group")
+	}
 	return w.run()
 }
 
@@ -104,7 +115,14 @@ func (w *workload) run() error {
 	var producers, readers sync.WaitGroup
 	producers.Go(func() { w.makeTopics(sending) })
 	for i := range w.producers {
-		producers.Go(func() { w.produce(sending, i) })
+		if w.transactional {
+			producers.Go(func() { w.transact(sending, i) })
+		} else {
+			producers.Go(func() { w.produce(sending, i) })
+		}
+	}
+	for i := range w.copiers {
+		readers.Go(func() { w.copy(reading, w.library.(copier), i) })
 	}
 	for i := range w.readers {
 		readers.Go(func() { w.read(reading, i) })

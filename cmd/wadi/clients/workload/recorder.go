@@ -54,15 +54,16 @@ type stall struct {
 
 // summary is what the process tells at its end.
 type summary struct {
-	Invoked      int            `json:"invoked"`
-	Acknowledged int            `json:"acknowledged"`
-	Unknown      int            `json:"unknown"`
-	Read         int            `json:"read"`
-	Commits      int            `json:"commits"`
-	Rebalances   int            `json:"rebalances"`
-	OutOfRange   int            `json:"out_of_range"` // nothing is ever deleted: each is an anomaly
-	Troubles     map[string]int `json:"troubles"`
-	Stalls       []stall        `json:"stalls"`
+	Invoked      int             `json:"invoked"`
+	Acknowledged int             `json:"acknowledged"`
+	Unknown      int             `json:"unknown"`
+	Read         int             `json:"read"`
+	Commits      int             `json:"commits"`
+	Rebalances   int             `json:"rebalances"`
+	Transactions map[outcome]int `json:"transactions,omitempty"`
+	OutOfRange   int             `json:"out_of_range"` // nothing is ever deleted: each is an anomaly
+	Troubles     map[string]int  `json:"troubles"`
+	Stalls       []stall         `json:"stalls"`
 }
 
 // recorder writes the history and counts.
@@ -81,11 +82,13 @@ type recorder struct {
 type waiting struct {
 	since   time.Time // the last success, or when it began to wait
 	pending int
+	reads   bool // it waits for records all the time
 }
 
 func newRecorder(file *os.File, since time.Time) *recorder {
 	r := &recorder{file: file, since: since}
 	r.mu.Troubles = map[string]int{}
+	r.mu.Transactions = map[outcome]int{}
 	r.mu.waiting = map[string]*waiting{}
 	return r
 }
@@ -112,18 +115,90 @@ func (r *recorder) failed() error {
 
 // sends writes that a value is about to be sent.
 func (r *recorder) sends(process string, id int, k key, value string) {
+	r.invokes(process, 1)
+	r.write(event{Process: process, Type: "invoke", Function: "send", ID: strconv.Itoa(id), Ops: []op{{Send: k.String(), Value: value}}})
+}
+
+// invokes counts sends that are about to be made.
+func (r *recorder) invokes(process string, sends int) {
 	r.mu.Lock()
-	r.mu.Invoked++
+	defer r.mu.Unlock()
+	r.mu.Invoked += sends
 	w := r.mu.waiting[process]
 	if w == nil {
 		w = &waiting{}
 		r.mu.waiting[process] = w
 	}
-	if w.pending++; w.pending == 1 {
+	if w.pending++; w.pending == 1 && !w.reads {
 		w.since = time.Now()
 	}
-	r.mu.Unlock()
-	r.write(event{Process: process, Type: "invoke", Function: "send", ID: strconv.Itoa(id), Ops: []op{{Send: k.String(), Value: value}}})
+}
+
+// outcome is what became of a transaction.
+type outcome string
+
+const (
+	done    outcome = "ok"
+	undone  outcome = "fail" // nobody asked for its commit, or that was refused
+	unknown outcome = "info"
+)
+
+// begins writes that a transaction is about to send.
+func (r *recorder) begins(process string, id int, sends []send) {
+	r.invokes(process, len(sends))
+	r.write(event{Process: process, Type: "invoke", Function: "txn", ID: strconv.Itoa(id), Ops: opsOf(nil, sends)})
+}
+
+// asks writes that the commit of a transaction is about to be asked for.
+func (r *recorder) asks(process string, id int) {
+	r.write(event{Process: process, Type: "commit", Function: "txn", ID: strconv.Itoa(id)})
+}
+
+// ended writes what became of a transaction, and what it was handed.
+func (r *recorder) ended(process string, id int, result outcome, polls map[key][]record, sends []send, err error) {
+	e := event{Process: process, Type: string(result), Function: "txn", ID: strconv.Itoa(id), Ops: opsOf(polls, sends)}
+	if err != nil {
+		e.Error = err.Error()
+	}
+	r.write(e)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.Transactions[result]++
+	w := r.mu.waiting[process]
+	w.pending--
+	for _, list := range polls {
+		r.mu.Read += len(list)
+	}
+	switch result {
+	case done:
+		r.mu.Acknowledged += len(sends)
+		r.stalledLocked(process, w.since)
+		w.since = time.Now()
+	case unknown:
+		r.mu.Unknown += len(sends)
+	}
+}
+
+func opsOf(polls map[key][]record, sends []send) (ops []op) {
+	if len(polls) > 0 {
+		ops = append(ops, op{Poll: byName(polls)})
+	}
+	for _, s := range sends {
+		o := op{Send: s.key.String(), Value: s.value}
+		if s.offset >= 0 {
+			o.Offset = &s.offset
+		}
+		ops = append(ops, o)
+	}
+	return ops
+}
+
+func byName(records map[key][]record) map[string][]record {
+	named := make(map[string][]record, len(records))
+	for k, list := range records {
+		named[k.String()] = list
+	}
+	return named
 }
 
 // sent writes what became of a value: acknowledged at an offset, or nobody knows.
@@ -208,12 +283,11 @@ func names(keys []key) []string {
 
 // polled writes what a poll handed over.
 func (r *recorder) polled(process string, records map[key][]record) {
-	poll, n := make(map[string][]record, len(records)), 0
-	for k, list := range records {
-		poll[k.String()] = list
+	n := 0
+	for _, list := range records {
 		n += len(list)
 	}
-	r.write(event{Process: process, Type: "ok", Function: "poll", Ops: []op{{Poll: poll}}})
+	r.write(event{Process: process, Type: "ok", Function: "poll", Ops: []op{{Poll: byName(records)}}})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.Read += n
@@ -227,7 +301,7 @@ func (r *recorder) polled(process string, records map[key][]record) {
 func (r *recorder) reads(process string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.waiting[process] = &waiting{since: time.Now()}
+	r.mu.waiting[process] = &waiting{since: time.Now(), reads: true}
 }
 
 func (r *recorder) done(process string) {
