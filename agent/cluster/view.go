@@ -40,13 +40,23 @@ type routes struct {
 func NewView(self int32, shards int, live []Agent) *View {
 	v := &View{self: self, shards: shards, zones: map[string]*routes{}}
 	for i := range live {
-		a := live[i]
-		v.live = append(v.live, &a)
+		if a := live[i]; !outlived(&a, live) {
+			v.live = append(v.live, &a)
+		}
 	}
 	slices.SortFunc(v.live, func(a, b *Agent) int { return int(a.Node) - int(b.Node) })
 	v.named = v.pick()
 	v.route()
 	return v
+}
+
+// outlived tells whether an agent of a newer term has an agent's node or seat. The metastore gave
+// them away, so the older term has ended, whatever an older answer says: a process begins with what
+// was read before its term.
+func outlived(a *Agent, live []Agent) bool {
+	return slices.ContainsFunc(live, func(b Agent) bool {
+		return b.Term > a.Term && (b.Node == a.Node || a.Seat > 0 && b.Seat == a.Seat && b.Zone == a.Zone && b.Roles == a.Roles)
+	})
 }
 
 // pick returns the agents to name: those that serve clients, can be reached and stay.

@@ -242,3 +242,21 @@ func TestView_ZoneOf(t *testing.T) {
 		}
 	}
 }
+
+// A process begins in the seat of an agent whose end it hasn't read: that one has ended.
+func TestView_SeatThatWasAnothers(t *testing.T) {
+	all := zones(2)
+	begun := all[4] // zone b, seat 2
+	begun.Term, begun.Node = 7, 7
+	for _, live := range [][]Agent{append(slices.Clone(all), begun), append([]Agent{begun}, all...)} {
+		v := NewView(begun.Node, testShards, live)
+		if v.Self() == nil || v.Agent(all[4].Node) != nil || len(v.Live()) != len(all) {
+			t.Errorf("nodes %v live, self %v: node %d has ended, since %d has its seat", v.Replicas("b", 0), v.Self(), all[4].Node, begun.Node)
+		}
+		for shard := range testShards {
+			if v.Leader("b", shard) == nil || len(v.Replicas("", shard)) < 3 {
+				t.Fatalf("shard %d has the leader %v and the replicas %v", shard, v.Leader("b", shard), v.Replicas("", shard))
+			}
+		}
+	}
+}
