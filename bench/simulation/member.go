@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,13 +22,33 @@ type committed struct {
 	mu struct {
 		sync.Mutex
 		offsets map[string]int64 // by group and key
+		story   map[string][]string
 	}
 }
 
 func newCommitted() *committed {
 	c := &committed{}
 	c.mu.offsets = map[string]int64{}
+	c.mu.story = map[string][]string{}
 	return c
+}
+
+// storyMax bounds what is told of one offset.
+const storyMax = 12
+
+// tell notes what somebody did about an offset, for the story.
+func (c *committed) tell(group string, p partition, format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := group + " " + p.key()
+	c.mu.story[k] = append(c.mu.story[k], fmt.Sprintf(format, args...))
+	c.mu.story[k] = c.mu.story[k][max(0, len(c.mu.story[k])-storyMax):]
+}
+
+func (c *committed) told(group string, p partition) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.mu.story[group+" "+p.key()], "; ")
 }
 
 func (c *committed) acknowledged(group string, p partition, offset int64) {
@@ -113,6 +134,10 @@ func (w *world) commit(ctx context.Context, client *kgo.Client, group, process s
 		}
 		offsets[p.topic][p.index] = kgo.EpochOffset{Epoch: -1, Offset: next}
 	}
+	asked := time.Since(w.began)
+	for p, next := range read {
+		c.tell(group, p, "%s asks for %d at %v", process, next, asked)
+	}
 	try, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	client.CommitOffsetsSync(try, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
@@ -121,9 +146,11 @@ func (w *world) commit(ctx context.Context, client *kgo.Client, group, process s
 		}
 		for _, t := range resp.Topics {
 			for _, p := range t.Partitions {
+				of := partition{t.Topic, p.Partition}
+				c.tell(group, of, "%s is answered %d for %d at %v", process, p.ErrorCode, read[of], time.Since(w.began))
 				if p.ErrorCode == 0 {
 					w.count(func(c *counts) { c.commits++ })
-					c.acknowledged(group, partition{t.Topic, p.Partition}, read[partition{t.Topic, p.Partition}])
+					c.acknowledged(group, of, read[of])
 				}
 			}
 		}
@@ -163,7 +190,7 @@ func (w *world) watchCommits(ctx context.Context, groups []string, c *committed)
 			case !ok:
 				w.bug("group %s has no offset of %s, of which %d was committed", group, p.key(), known)
 			case o.At < known:
-				w.bug("group %s went back in %s: %d was committed, now it is %d", group, p.key(), known, o.At)
+				w.bug("group %s went back in %s: %d was committed, now it is %d: %s", group, p.key(), known, o.At, c.told(group, p))
 			}
 		}
 	}
