@@ -173,6 +173,41 @@ func TestFolder_RetryAfterLostLink(t *testing.T) {
 	}
 }
 
+// TestFolder_UploadNotSynced: a file that could not be synced once is never called durable,
+// though the kernel forgets the failure; another upload may be.
+func TestFolder_UploadNotSynced(t *testing.T) {
+	f, r := openRecorded(t)
+	b := Retry(f, DefaultRetryConfig())
+	upload := func() error {
+		u, err := Begin(t.Context(), b, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Part(t.Context(), []byte("body")); err != nil {
+			t.Fatal(err)
+		}
+		err = u.Commit(t.Context())
+		if err != nil {
+			u.Abort(t.Context())
+		}
+		return err
+	}
+	synced := f.fs.sync
+	f.fs.sync = func(file *os.File) error {
+		f.fs.sync = synced
+		return syscall.EIO
+	}
+	if err := upload(); !errors.Is(err, syscall.EIO) || slices.Contains(r.steps, "link k") {
+		t.Errorf("%v after %q", err, r.steps)
+	}
+	if _, err := f.Get(t.Context(), "k", 0, -1); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if err := upload(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFolder_FolderRemoved(t *testing.T) {
 	f, r := openRecorded(t)
 	if err := f.Put(t.Context(), "a/b/1", nil); err != nil {

@@ -85,11 +85,11 @@ func (u *folderUpload) Part(ctx context.Context, body []byte) error {
 }
 
 func (u *folderUpload) Commit(ctx context.Context) error {
-	err := u.folder.fs.sync(u.file)
-	if err == nil {
-		err = u.folder.name(u.name, u.key)
+	// The kernel may report such a failure once and forget it: another sync would say that all is well.
+	if err := u.folder.fs.sync(u.file); err != nil {
+		return fmt.Errorf("put %s: %w: %w", u.key, errUpload, writeInWords(err))
 	}
-	if err != nil {
+	if err := u.folder.name(u.name, u.key); err != nil {
 		return fmt.Errorf("put %s: %w", u.key, writeInWords(err))
 	}
 	u.Abort(ctx) // its other name

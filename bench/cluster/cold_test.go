@@ -15,7 +15,7 @@ import (
 
 const (
 	coldMax   = 2 * time.Second // until agents that have nothing have taken and served a record
-	coldTries = 3
+	coldTries = 6
 	// coldStartsMax is the same in starts of the program that does nothing, for a
 	// machine that is so busy that these take long as well.
 	coldStartsMax = 25
