@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -200,7 +201,8 @@ func usage(_ *cli.Context, err error, _ bool) error {
 
 // arrange moves the flags of the command before its arguments, so that
 // `wadi consume flights -n 5` works: the flag package stops at the first
-// argument. `wadi help X` becomes `wadi X --help`.
+// argument. `wadi help X` becomes `wadi X --help`. Help is about the command, whatever its
+// arguments are: cli would look for one of their name.
 func arrange(app *cli.App, args []string) []string {
 	if len(args) > 1 && args[1] == "help" {
 		args = append(append(args[:1:1], args[2:]...), "--help")
@@ -212,6 +214,7 @@ func arrange(app *cli.App, args []string) []string {
 	rest := args[1+path:]
 	arranged := append([]string(nil), args[:1+path]...)
 	var arguments []string
+	help := false
 	for i := 0; i < len(rest); i++ {
 		word := rest[i]
 		if word == "--" {
@@ -223,15 +226,17 @@ func arrange(app *cli.App, args []string) []string {
 			continue
 		}
 		arranged = append(arranged, word)
+		help = help || slices.Contains(helpFlag().Names(), strings.TrimLeft(word, "-"))
 		if takesValue(command, word) && i+1 < len(rest) {
 			i++
 			arranged = append(arranged, rest[i])
 		}
 	}
-	if len(arguments) == 0 {
+	leaf := len(command.Subcommands) == 0
+	if len(arguments) == 0 || help && leaf {
 		return arranged
 	}
-	if len(command.Subcommands) == 0 {
+	if leaf {
 		arranged = append(arranged, "--")
 	}
 	return append(arranged, arguments...)

@@ -65,6 +65,8 @@ func TestRun_Help(t *testing.T) {
 	run(t).want(t, exitDone, "watch an agent take", "")
 	run(t, "--help").want(t, exitDone, "watch an agent take", "")
 	run(t, "topics").want(t, exitDone, "describe", "")
+	run(t, "consume", "flights", "--help").want(t, exitDone, "--until-end", "")
+	run(t, "groups", "describe", "-h", "g").want(t, exitDone, "wadi groups describe", "")
 	run(t, "help", "produce").want(t, exitDone, "[$WADI_KEY_SEPARATOR]", "")
 	run(t, "produce", "-h").want(t, exitDone, "[$WADI_KEY_SEPARATOR]", "")
 	run(t, "version").want(t, exitDone, "wadi "+version, "")
