@@ -1,6 +1,6 @@
 // Package simulation runs a cluster of real agents with real clients in one
-// process: the whole broker, franz-go's producers, readers and group members, over
-// a network, a bucket and a metastore that go wrong as a seed has it. It ends by
+// process: the whole broker and its compaction, franz-go's producers, transactions, readers and group
+// members, over a network, a bucket and a metastore that go wrong as a seed has it. It ends by
 // healing everything, reading all that is there through each agent, and judging
 // what the clients saw (bench/history).
 //
@@ -19,5 +19,5 @@
 //
 // On failure a seed prints the history of the offending key, and what went wrong when.
 //
-// Start at Run (run.go), then nemesis.go for what goes wrong.
+// Start at Run (run.go), then nemesis.go for what goes wrong, and judge.go for what is compared in the end.
 package simulation

@@ -23,6 +23,9 @@ func main() {
 	}
 }
 
+// endless is the simulated time after which a seed counts as one that never ends.
+const endless = 30 * time.Minute
+
 // run runs the seed that is the first argument: the runtime's randomness comes from it too.
 func run(args []string) error {
 	if len(args) == 0 {
@@ -45,6 +48,11 @@ func run(args []string) error {
 	cfg := simulation.NewConfig(number)
 	cfg.Length = *length
 	cfg.Live = os.Stderr
+	go func() {
+		time.Sleep(endless)
+		fmt.Printf("seed %d FOUND that it goes on for %v: the last that happened is in its log\n", number, endless)
+		os.Exit(1)
+	}()
 	result, err := simulation.Run(context.Background(), cfg)
 	if err != nil {
 		return err
