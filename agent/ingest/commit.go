@@ -13,14 +13,14 @@ import (
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
-// committer appends uploaded batches to the journals, in flush order, one append
+// committer appends uploaded batches to the journals, each partition's in flush order, one append
 // in flight; what has been uploaded meanwhile goes into the next one. It decides
 // each batch by GUARDS.md on the folded state and its own round, and answers only
 // from what is folded. All fields belong to the goroutine of run.
 type committer struct {
 	in      *Ingest
 	waiting []*flush                  // taken from the channel, in flush order
-	begun   []*flush                  // decided, in flush order; the first has unanswered batches
+	begun   []*flush                  // taken, in flush order; the first has unanswered batches
 	again   []*item                   // to be decided anew, before anything later
 	void    []*item                   // of the round at hand: appended, and did not stand
 	holds   map[producerKey]*hold     // gaps, and what waits behind them
@@ -58,26 +58,17 @@ func (c *committer) run(ctx context.Context) error {
 	}
 }
 
-// await returns once there may be something to decide: the oldest flush is
+// await returns once there may be something to decide: a flush whose turn it is has been
 // uploaded, batches wait to be decided anew, or a gap may have closed or timed out.
 func (c *committer) await(ctx context.Context) error {
 	for {
 		c.takeFlushes()
-		if len(c.again) > 0 {
+		if len(c.again) > 0 || c.isAnyDue() {
 			return nil
 		}
 		uploaded := c.in.uploaded
-		var oldest chan struct{}
-		if len(c.waiting) > 0 {
-			oldest = c.waiting[0].done
-			select {
-			case <-oldest:
-				return nil
-			default:
-			}
-			if len(c.waiting) > c.in.cfg.UploadsMax {
-				uploaded = nil
-			}
+		if len(c.waiting) > c.in.cfg.UploadsMax {
+			uploaded = nil
 		}
 		var timeout <-chan time.Time
 		var timer *time.Timer
@@ -95,11 +86,10 @@ func (c *committer) await(ctx context.Context) error {
 			stop()
 			return ctx.Err()
 		case f := <-uploaded:
-			c.waiting = append(c.waiting, f)
+			c.take(f)
 			stop()
-		case <-oldest:
+		case <-c.in.landed:
 			stop()
-			return nil
 		case <-c.in.grew:
 			stop()
 			return nil
@@ -114,11 +104,29 @@ func (c *committer) takeFlushes() {
 	for len(c.waiting) <= c.in.cfg.UploadsMax {
 		select {
 		case f := <-c.in.uploaded:
-			c.waiting = append(c.waiting, f)
+			c.take(f)
 		default:
 			return
 		}
 	}
+}
+
+func (c *committer) take(f *flush) {
+	f.left = len(f.items)
+	c.waiting, c.begun = append(c.waiting, f), append(c.begun, f)
+}
+
+// isAnyDue tells whether there is a flush to be decided: uploaded, and with no partition of
+// an earlier one that isn't.
+func (c *committer) isAnyDue() bool {
+	var before touched
+	for _, f := range c.waiting {
+		if f.isDone() && !f.partitions.meets(&before) {
+			return true
+		}
+		before.join(&f.partitions)
+	}
+	return false
 }
 
 // commit decides what is there, appends what can stand, and answers.
@@ -131,19 +139,19 @@ func (c *committer) commit(ctx context.Context) error {
 		c.decide(ctx, it)
 	}
 	c.decideHolds(ctx)
-	for len(c.waiting) > 0 {
-		f := c.waiting[0]
-		select {
-		case <-f.done:
-		default:
-			return c.append(ctx)
+	// A flush may overtake those before it that are still on their way, but for what they hold of
+	// a partition: an idempotent producer's sequence is the partition's, and so is a connection's order.
+	var before touched
+	var full bool
+	left := c.waiting[:0]
+	for _, f := range c.waiting {
+		n := len(c.placed) + len(c.again)
+		full = full || n > 0 && n+len(f.items) > c.in.cfg.BatchesMax
+		if full || !f.isDone() || f.partitions.meets(&before) {
+			before.join(&f.partitions)
+			left = append(left, f)
+			continue
 		}
-		if n := len(c.placed) + len(c.again); n > 0 && n+len(f.items) > c.in.cfg.BatchesMax {
-			break
-		}
-		c.waiting[0], c.waiting = nil, c.waiting[1:]
-		f.left = len(f.items)
-		c.begun = append(c.begun, f)
 		now := c.in.cfg.Clock()
 		for _, it := range f.items {
 			it.stored = now
@@ -154,6 +162,8 @@ func (c *committer) commit(ctx context.Context) error {
 			c.decide(ctx, it)
 		}
 	}
+	clear(c.waiting[len(left):])
+	c.waiting = left
 	return c.append(ctx)
 }
 

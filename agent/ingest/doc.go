@@ -2,8 +2,8 @@
 // segments and commits them to the shards' journals.
 //
 // It does: bound what is buffered, start flushes by size, linger and pace, seal and
-// upload several segments at once, append them in flush order with one append in
-// flight, decide idempotent producers' batches by GUARDS.md, and answer.
+// upload several segments at once, append them with one append in flight, each partition's batches
+// in flush order, decide idempotent producers' batches by GUARDS.md, and answer.
 //
 // It does not: check batches or authorise (package broker), nor serve readers.
 //

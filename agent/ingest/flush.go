@@ -22,8 +22,20 @@ type flush struct {
 	err   error // set before done is closed; nil: durable
 	left  int   // batches that the committer has yet to answer; its own
 
+	partitions touched // of the batches
+
 	requests []*trace.Span // of the batches, those that are recorded
 	span     *trace.Span   // nil if there are none
+}
+
+// isDone tells whether its upload has ended.
+func (f *flush) isDone() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // flushes starts uploads: at size, at the linger, or at once when a slot is free
@@ -48,7 +60,7 @@ func (in *Ingest) flushes(ctx context.Context) error {
 				f := in.begin(number, now, reason)
 				p.started(now, f.bytes)
 				slots <- struct{}{}
-				// The committer takes flushes in this order, whenever their uploads end.
+				// The committer takes flushes in this order, and keeps it within each partition, whenever their uploads end.
 				select {
 				case in.uploaded <- f:
 				case <-ctx.Done():
@@ -96,6 +108,7 @@ func (in *Ingest) begin(number uint64, now time.Time, reason reason) *flush {
 	in.fates.Unlock()
 	for _, it := range items {
 		it.flush = f
+		f.partitions.add(it.Partition)
 		in.observe(StageWait, now.Sub(it.at))
 	}
 	in.traceFlush(f, now, reason)
@@ -138,6 +151,10 @@ func (in *Ingest) upload(ctx context.Context, f *flush) time.Duration {
 		in.observe(StageUpload, took)
 	}
 	close(f.done)
+	select {
+	case in.landed <- struct{}{}:
+	default:
+	}
 	return took
 }
 

@@ -174,6 +174,7 @@ type Ingest struct {
 	Stats Stats
 
 	uploaded chan *flush   // in flush order; the committer takes them
+	landed   chan struct{} // an upload has ended
 	grew     chan struct{} // a shard's partition grew while batches are held
 	held     atomic.Int64  // batches held for a gap
 	settled  atomic.Uint64
@@ -204,6 +205,7 @@ func New(cfg Config, deps Deps) (*Ingest, error) {
 	}
 	return &Ingest{cfg: cfg, deps: deps,
 		uploaded: make(chan *flush, cfg.UploadsMax),
+		landed:   make(chan struct{}, 1),
 		grew:     make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),
 		builders: sync.Pool{New: func() any { return new(segment.Builder) }},
