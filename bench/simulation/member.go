@@ -23,6 +23,7 @@ type committed struct {
 		sync.Mutex
 		offsets map[string]int64 // by group and key
 		story   map[string][]string
+		open    map[string]map[int64]bool // asked for, and nobody knows whether they stand
 	}
 }
 
@@ -30,7 +31,32 @@ func newCommitted() *committed {
 	c := &committed{}
 	c.mu.offsets = map[string]int64{}
 	c.mu.story = map[string][]string{}
+	c.mu.open = map[string]map[int64]bool{}
 	return c
+}
+
+// asked notes a commit under way; its offset is open until it is known to stand.
+func (c *committed) asked(group string, p partition, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := group + " " + p.key()
+	if c.mu.open[k] == nil {
+		c.mu.open[k] = map[int64]bool{}
+	}
+	c.mu.open[k][offset] = true
+}
+
+// late tells whether an offset is one that a client gave up on: as in Apache Kafka, where a request may
+// wait in an old connection, it may stand after a later one. What is known goes back to it then.
+func (c *committed) late(group string, p partition, offset int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := group + " " + p.key()
+	if !c.mu.open[k][offset] {
+		return false
+	}
+	c.mu.offsets[k] = offset
+	return true
 }
 
 // storyMax bounds what is told of one offset.
@@ -56,6 +82,7 @@ func (c *committed) acknowledged(group string, p partition, offset int64) {
 	defer c.mu.Unlock()
 	k := group + " " + p.key()
 	c.mu.offsets[k] = max(c.mu.offsets[k], offset)
+	delete(c.mu.open[k], offset)
 }
 
 func (c *committed) known(group string, p partition) int64 {
@@ -137,6 +164,7 @@ func (w *world) commit(ctx context.Context, client *kgo.Client, group, process s
 	asked := time.Since(w.began)
 	for p, next := range read {
 		c.tell(group, p, "%s asks for %d at %v", process, next, asked)
+		c.asked(group, p, next)
 	}
 	try, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -189,6 +217,8 @@ func (w *world) watchCommits(ctx context.Context, groups []string, c *committed)
 			case ok && o.Err != nil:
 			case !ok:
 				w.bug("group %s has no offset of %s, of which %d was committed", group, p.key(), known)
+			case o.At < known && c.late(group, p, o.At):
+				w.fault("late commit", "group %s in %s: %d after %d", group, p.key(), o.At, known)
 			case o.At < known:
 				w.bug("group %s went back in %s: %d was committed, now it is %d: %s", group, p.key(), known, o.At, c.told(group, p))
 			}
