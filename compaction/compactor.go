@@ -142,6 +142,7 @@ type Stats struct {
 	RowsRemoved             atomic.Int64
 	LogStartsMoved          atomic.Int64
 	Retired, Deleted        atomic.Int64 // objects
+	UploadsEnded            atomic.Int64 // of dead terms
 	Failures                atomic.Int64 // jobs that failed
 	Stopped                 atomic.Int64 // partitions whose merging has stopped: damaged
 	Cleanings               atomic.Int64 // passes of key compaction that came to their end
@@ -168,7 +169,8 @@ func New(cfg Config, deps Deps) (*Compactor, error) {
 func (c *Compactor) Run(ctx context.Context) error {
 	tick := time.NewTicker(c.cfg.LookEvery)
 	defer tick.Stop()
-	var collected, swept time.Time
+	var collected, ended, swept time.Time
+	told := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -193,6 +195,14 @@ func (c *Compactor) Run(ctx context.Context) error {
 			collected = now
 			if err := c.failed(ctx, "the collection of dead segments", c.Collect(ctx)); err != nil {
 				return err
+			}
+		}
+		if c.deps.Mine(0) && now.Sub(ended) >= c.cfg.CollectEvery {
+			ended = now
+			if err := c.EndUploads(ctx); err != nil && ctx.Err() == nil && !told {
+				// Not every server lets them be listed, nor may everyone who may put. Nothing depends on it: once is enough.
+				told = true
+				c.cfg.Log.Warn("unfinished uploads of dead agents can't be ended: a lifecycle rule of the bucket does so too (AbortIncompleteMultipartUpload)", "err", err)
 			}
 		}
 		if now.Sub(swept) >= c.cfg.RetentionEvery {

@@ -5,7 +5,7 @@
 // It does: plan and run merges (plan.go, merge.go), and merge small extents of partition
 // segments again (again.go; large.go: those that are larger than a job); key compaction (clean.go: passes; filter.go: what a batch keeps; keys.go:
 // the keys of a pass); retention (retention.go) and the removal of rows that it
-// leaves behind (remove.go); the archive (archive.go: jobs; hours.go: their records; package archive for the bytes); collection (collect.go, orphans.go); the comparison
+// leaves behind (remove.go); the archive (archive.go: jobs; hours.go: their records; package archive for the bytes); collection (collect.go; unfinished.go: of uploads); the comparison
 // of bucket and metastore (verify.go).
 //
 // It does not: decide what readers see: that is the fold's work, and the rows' that go

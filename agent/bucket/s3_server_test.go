@@ -38,3 +38,45 @@ func conform(t *testing.T, server *buckettest.Server) {
 		}
 	})
 }
+
+// TestUnfinished_Moto: what nobody ended is listed until it is ended, through all wrappers; what was committed stays.
+func TestUnfinished_Moto(t *testing.T) { unfinished(t, buckettest.Moto(t)) }
+
+func unfinished(t *testing.T, server *buckettest.Server) {
+	counter := bucket.Count(open(t, server.Bucket(t)))
+	b := bucket.Retry(counter, fastRetry())
+	begin := func(key string) bucket.Upload {
+		u, err := bucket.Begin(t.Context(), b, key)
+		if err == nil {
+			err = u.Part(t.Context(), []byte("part"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	begin("a/1")
+	begin("a/1")
+	begin("b/1")
+	committed := begin("a/2")
+	found, err := bucket.ListUnfinished(t.Context(), b, "a/")
+	if err != nil || len(found) != 3 || counter.Lists.Load() != 1 {
+		t.Fatalf("%+v, %v, %d requests", found, err, counter.Lists.Load())
+	}
+	if err := committed.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again is no error
+		for _, u := range found {
+			if err := bucket.End(t.Context(), b, u); err != nil {
+				t.Errorf("end %+v: %v", u, err)
+			}
+		}
+	}
+	if found, err = bucket.ListUnfinished(t.Context(), b, ""); err != nil || len(found) != 1 || found[0].Key != "b/1" {
+		t.Errorf("left: %+v, %v", found, err)
+	}
+	if got, err := b.Get(t.Context(), "a/2", 0, -1); err != nil || string(got) != "part" {
+		t.Errorf("what was committed: %q, %v", got, err)
+	}
+}

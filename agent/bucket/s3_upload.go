@@ -58,15 +58,48 @@ func (u *s3Upload) Commit(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if status, _ := s3Status(err); status == http.StatusNotFound {
-		if code, _ := s3Code(err); code == "NoSuchUpload" {
-			return fmt.Errorf("put %s: the upload has ended already: %w", u.key, ErrExists) // by a Commit whose answer was lost
-		}
+	if hasEnded(err) {
+		return fmt.Errorf("put %s: the upload has ended already: %w", u.key, ErrExists) // by a Commit whose answer was lost
 	}
 	return wrapS3(ctx, OpPut, u.key, err)
 }
 
+// hasEnded tells whether a request was refused since its upload had been committed or aborted.
+func hasEnded(err error) bool {
+	status, _ := s3Status(err)
+	code, _ := s3Code(err)
+	return status == http.StatusNotFound && code == "NoSuchUpload"
+}
+
 func (u *s3Upload) Abort(ctx context.Context) error {
 	_, err := u.bucket.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &u.bucket.name, Key: &u.key, UploadId: u.id})
+	if err != nil && hasEnded(err) {
+		return nil
+	}
 	return wrapS3(ctx, OpDelete, u.key, err)
+}
+
+func (b *s3Bucket) unfinished(ctx context.Context, prefix string) ([]Unfinished, error) {
+	if err := checkPrefix(prefix); err != nil {
+		return nil, err
+	}
+	var found []Unfinished
+	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &prefix, MaxUploads: aws.Int32(ListMax)}
+	for {
+		out, err := b.client.ListMultipartUploads(ctx, in)
+		if err != nil {
+			return nil, wrapS3(ctx, OpList, prefix, err)
+		}
+		for _, u := range out.Uploads {
+			found = append(found, Unfinished{Key: aws.ToString(u.Key), ID: aws.ToString(u.UploadId), Begun: aws.ToTime(u.Initiated)})
+		}
+		if !aws.ToBool(out.IsTruncated) || len(found) >= ListMax || len(out.Uploads) == 0 {
+			return found[:min(len(found), ListMax)], nil
+		}
+		in.KeyMarker, in.UploadIdMarker = out.NextKeyMarker, out.NextUploadIdMarker
+	}
+}
+
+func (b *s3Bucket) end(ctx context.Context, u Unfinished) error {
+	return (&s3Upload{bucket: b, key: u.Key, id: &u.ID}).Abort(ctx)
 }

@@ -24,8 +24,8 @@ type Upload interface {
 	// Commit makes the object durable. ErrExists if the key is taken, by this very upload maybe,
 	// if an answer was lost: who used the key for nothing else compares. Any other error leaves the outcome unknown.
 	Commit(ctx context.Context) error
-	// Abort drops what was not committed. What a crash leaves of an upload to S3 stays, unseen, until a lifecycle rule
-	// of the bucket (AbortIncompleteMultipartUpload) removes it.
+	// Abort drops what was not committed. What a crash leaves of an upload to S3 stays, unseen, until ListUnfinished
+	// finds it and End ends it, or a lifecycle rule of the bucket does (AbortIncompleteMultipartUpload).
 	Abort(ctx context.Context) error
 }
 

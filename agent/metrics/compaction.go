@@ -5,7 +5,7 @@ type Compaction struct {
 	Merges, MergesLost, Remerges, MergedExtents int64
 	BytesRead, BytesWritten                     int64
 	LogStartsMoved, RowsRemoved                 int64
-	Retired, Deleted, Failures                  int64
+	Retired, Deleted, UploadsEnded, Failures    int64
 	Stopped                                     int64 // partitions
 	Cleanings, CleanedRecords, CleanedBytes     int64
 	Uncleanable                                 int64 // partitions
@@ -26,6 +26,7 @@ func compactionGroup() group {
 		counter("wadi_compaction_rows_removed_total", "Rows of extents removed below log starts and of deleted topics."),
 		counter("wadi_compaction_retired_total", "Objects that were found dead: they wait for the grace."),
 		counter("wadi_compaction_deleted_total", "Objects deleted from the bucket."),
+		counter("wadi_compaction_uploads_ended_total", "Uploads in parts that dead agents had left unfinished, and that were ended."),
 		counter("wadi_compaction_failures_total", "Jobs that failed and are tried again."),
 		counter("wadi_archive_objects_total", "Objects of the archive that were written and committed."),
 		counter("wadi_archive_rows_total", "Records in them."),
@@ -47,7 +48,7 @@ func compactionGroup() group {
 			return
 		}
 		emit("", float64(v.Merges), float64(v.MergesLost), float64(v.Remerges), float64(v.MergedExtents), float64(v.BytesRead), float64(v.BytesWritten),
-			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.Failures),
+			float64(v.LogStartsMoved), float64(v.RowsRemoved), float64(v.Retired), float64(v.Deleted), float64(v.UploadsEnded), float64(v.Failures),
 			float64(v.ArchiveFiles), float64(v.ArchiveRows), float64(v.ArchiveDead), float64(v.ArchiveBytes), float64(v.ArchivesLost), float64(v.ArchiveExpired), float64(v.Stopped),
 			float64(v.Cleanings), float64(v.CleanedRecords), float64(v.CleanedBytes), float64(v.Uncleanable))
 	}}

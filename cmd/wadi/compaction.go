@@ -80,7 +80,7 @@ func compact(cfg compaction.Config) agent.Compaction {
 			return metrics.Compaction{
 				Merges: s.Merges.Load(), MergesLost: s.MergesLost.Load(), Remerges: s.Remerges.Load(), MergedExtents: s.MergedExtents.Load(),
 				BytesRead: s.BytesRead.Load(), BytesWritten: s.BytesWritten.Load(), LogStartsMoved: s.LogStartsMoved.Load(),
-				RowsRemoved: s.RowsRemoved.Load(), Retired: s.Retired.Load(), Deleted: s.Deleted.Load(),
+				RowsRemoved: s.RowsRemoved.Load(), Retired: s.Retired.Load(), Deleted: s.Deleted.Load(), UploadsEnded: s.UploadsEnded.Load(),
 				Failures: s.Failures.Load(), Stopped: s.Stopped.Load(),
 				Cleanings: s.Cleanings.Load(), CleanedRecords: s.CleanedRecords.Load(), CleanedBytes: s.CleanedBytes.Load(), Uncleanable: s.Uncleanable.Load(),
 				ArchiveFiles: s.ArchiveFiles.Load(), ArchiveRows: s.ArchiveRows.Load(), ArchiveBytes: s.ArchiveBytes.Load(),
@@ -106,6 +106,19 @@ func (b compactionBucket) List(ctx context.Context, prefix, after string) ([]com
 		objects[i] = compaction.Object{Key: o.Key, Size: o.Size}
 	}
 	return objects, err
+}
+
+func (b compactionBucket) Unfinished(ctx context.Context, prefix string) ([]compaction.Unfinished, error) {
+	listed, err := bucket.ListUnfinished(ctx, b.Bucket, prefix)
+	found := make([]compaction.Unfinished, len(listed))
+	for i, u := range listed {
+		found[i] = compaction.Unfinished{Key: u.Key, ID: u.ID}
+	}
+	return found, err
+}
+
+func (b compactionBucket) End(ctx context.Context, u compaction.Unfinished) error {
+	return bucket.End(ctx, b.Bucket, bucket.Unfinished{Key: u.Key, ID: u.ID})
 }
 
 // Begin puts an object in parts. Its key is this term's alone: what is there already was put by a
