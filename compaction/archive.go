@@ -44,9 +44,10 @@ func (a *archiving) from() int64 { return max(a.expected, a.logStart) }
 
 // Archive archives the partitions of a shard whose records have waited long enough.
 func (c *Compactor) Archive(ctx context.Context, i int) error {
+	var memory archiveMemory
 	for _, a := range c.archivings(i) {
 		for range archiveJobsMax {
-			done, err := c.archive(ctx, i, &a)
+			done, err := c.archive(ctx, i, &a, &memory)
 			if err != nil {
 				return fmt.Errorf("archive partition %v: %w", a.id, err)
 			}
@@ -110,7 +111,7 @@ func (a *archiving) due(now, since time.Time) bool {
 
 // archive is one job. done says that nothing is left of what was stable when the partition was
 // found due, or that this agent has nothing to do with it now.
-func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool, err error) {
+func (c *Compactor) archive(ctx context.Context, i int, a *archiving, memory *archiveMemory) (done bool, err error) {
 	w, err := c.archiveWork(ctx, i, a)
 	if err != nil || w == nil {
 		return true, err
@@ -123,11 +124,12 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool
 	if err != nil {
 		return true, fmt.Errorf("the schema: %w", err) // written by something that did not check it
 	}
-	hours, to, err := w.hours(archive.NewTyping(schema))
+	hours, to, err := w.hours(memory, archive.NewTyping(schema))
 	if err != nil {
 		c.stop(a.id, err)
 		return true, nil
 	}
+	defer memory.release(hours)
 	rows := metastore.Rows{Archived: []metastore.ArchivedRange{{Shard: i, Topic: a.id.Topic, Partition: a.id.Index, Expected: a.expected, To: to}}}
 	count, dead := int64(0), int64(0)
 	for _, hour := range slices.Sorted(maps.Keys(hours)) {

@@ -120,6 +120,7 @@ type Compactor struct {
 	looks     map[shard.PartitionID]look
 	waiting   map[int]map[shard.PartitionID]time.Time // by shard: since when partitions have records for the archive
 	encoder   archive.Encoder
+	piece     []byte // of an output that is read back
 	mu        struct {
 		sync.Mutex
 		troubles

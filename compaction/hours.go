@@ -9,6 +9,22 @@ import (
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
+// archiveMemory is what the jobs of one shard's turn use again; it is let go after it.
+type archiveMemory struct {
+	reader batch.Reader
+	rows   []archive.Row // the longest table's
+}
+
+// release has the memory of a job's hours used by the next.
+func (m *archiveMemory) release(hours map[archive.Hour]*hourly) {
+	m.reader.Reset()
+	for _, h := range hours {
+		if cap(h.typed.Rows) > cap(m.rows) {
+			m.rows = h.typed.Rows[:0]
+		}
+	}
+}
+
 // hourly is what an archive job has of one hour: an object each.
 type hourly struct {
 	typed, dead archive.Table
@@ -16,7 +32,7 @@ type hourly struct {
 
 // hours decodes the work's records, those of aborted transactions and markers left out, by
 // the hours of their timestamps, until they are enough; to is the offset after the last one decoded. typing may be nil.
-func (w *work) hours(typing *archive.Typing) (hours map[archive.Hour]*hourly, to int64, err error) {
+func (w *work) hours(m *archiveMemory, typing *archive.Typing) (hours map[archive.Hour]*hourly, to int64, err error) {
 	hours = map[archive.Hour]*hourly{}
 	size, rowBytes := 0, 0
 	if typing != nil {
@@ -39,7 +55,7 @@ func (w *work) hours(typing *archive.Typing) (hours map[archive.Hour]*hourly, to
 		if size >= archiveRowBytesMax || size > 0 && len(hours) >= archiveHoursMax {
 			return hours, b.base, nil
 		}
-		for r, err := range batch.Records(b.body, archiveBatchBytesMax) {
+		for r, err := range m.reader.Records(b.body, archiveBatchBytesMax) {
 			if err != nil {
 				return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
 			}
@@ -54,7 +70,7 @@ func (w *work) hours(typing *archive.Typing) (hours map[archive.Hour]*hourly, to
 					hours[hour] = &hourly{}
 				}
 				if at == nil {
-					hours[hour].typed.Rows = make([]archive.Row, 0, w.recordsMax())
+					hours[hour].typed.Rows, m.rows = slices.Grow(m.rows[:0], w.recordsMax()), nil
 				}
 				at, gathered = hours[hour], hour
 			}

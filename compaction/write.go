@@ -124,7 +124,12 @@ var errOutput = errors.New("the output read back is not what was written")
 
 // compare reads an object back: nothing else than body, and nothing after it.
 func (c *Compactor) compare(ctx context.Context, key string, body []byte) error {
-	piece := make([]byte, min(comparePiece, len(body)+1))
+	if n := min(comparePiece, len(body)+1); cap(c.piece) < n {
+		c.piece = make([]byte, n)
+	} else {
+		c.piece = c.piece[:n]
+	}
+	piece := c.piece
 	for at := 0; ; {
 		n, err := c.deps.Bucket.GetInto(ctx, key, int64(at), piece)
 		switch want := body[at:min(at+len(piece), len(body))]; {

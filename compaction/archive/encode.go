@@ -34,6 +34,9 @@ const RowBytesMin = 112
 
 const headerBytes = 48
 
+// growthRatio is of keys and values to the first room for an object, in bytes.
+const growthRatio = 6
+
 // rowsPerGroup bounds a row group; a job's bytes do so before, unless rows are tiny.
 const rowsPerGroup = 1 << 20
 
@@ -81,7 +84,12 @@ func (e *Encoder) Encode(info Info, t *Table) ([]byte, error) {
 			return nil, err
 		}
 	}
+	size := 0
+	for i := range rows {
+		size += len(rows[i].Key) + len(rows[i].Value)
+	}
 	var out bytes.Buffer
+	out.Grow(size / growthRatio) // mostly what comes of it
 	w := file.NewParquetWriter(&out, root, file.WithWriterProps(properties(info.Columns)), file.WithWriteMetadata(meta))
 	for at := 0; at < len(rows); at += rowsPerGroup {
 		group := w.AppendRowGroup()

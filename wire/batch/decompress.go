@@ -21,24 +21,29 @@ func decompress(codec Codec, src []byte, bytesMax int) ([]byte, error) {
 	case Gzip:
 		var r *gzip.Reader
 		if r, err = gzip.NewReader(bytes.NewReader(src)); err == nil {
-			out, err = readAll(r, len(src), bytesMax)
+			out, err = readAll(r, make([]byte, 0, firstBuffer(len(src), bytesMax)), bytesMax)
 		}
 	case Snappy:
 		out, err = decompressSnappy(src, bytesMax)
 	case LZ4:
-		out, err = readAll(lz4.NewReader(bytes.NewReader(src)), len(src), bytesMax)
+		out, err = readAll(lz4.NewReader(bytes.NewReader(src)), make([]byte, 0, firstBuffer(len(src), bytesMax)), bytesMax)
 	case Zstd:
 		out, err = decompressZstd(src, bytesMax)
 	default:
 		return nil, fmt.Errorf("%w: unknown %v", ErrInvalid, codec)
 	}
+	return out, decompressFailed(codec, err, bytesMax)
+}
+
+// decompressFailed is err as decompress tells it.
+func decompressFailed(codec Codec, err error, bytesMax int) error {
 	switch {
 	case errors.Is(err, ErrTooLarge):
-		return nil, fmt.Errorf("%w: %v records beyond %d bytes", ErrTooLarge, codec, bytesMax)
+		return fmt.Errorf("%w: %v records beyond %d bytes", ErrTooLarge, codec, bytesMax)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %v: %w", ErrInvalid, codec, err)
+		return fmt.Errorf("%w: %v: %w", ErrInvalid, codec, err)
 	}
-	return out, nil
+	return nil
 }
 
 // bufferBytesMin is the least that a decompression buffer begins with, in bytes.
@@ -50,9 +55,8 @@ func firstBuffer(compressed, bytesMax int) int {
 	return min(max(4*compressed, bufferBytesMin), bytesMax+1)
 }
 
-// readAll reads r to its end, at most bytesMax bytes.
-func readAll(r io.Reader, compressed, bytesMax int) ([]byte, error) {
-	b := make([]byte, 0, firstBuffer(compressed, bytesMax))
+// readAll reads r to its end, at most bytesMax bytes, into b or a larger buffer.
+func readAll(r io.Reader, b []byte, bytesMax int) ([]byte, error) {
 	for {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
@@ -142,15 +146,24 @@ const zstdWindowBytes = 8 << 20
 // takes at most the larger of bytesMax and zstdWindowBytes, as the library counts
 // a frame's window against the memory allowed.
 func decompressZstd(src []byte, bytesMax int) ([]byte, error) {
-	d, err := zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(uint64(max(bytesMax, zstdWindowBytes))))
+	d, err := zstdReader(bytesMax)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	out, err := d.DecodeAll(src, nil)
+	return decodeZstd(d, src, nil, bytesMax)
+}
+
+func zstdReader(bytesMax int) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(uint64(max(bytesMax, zstdWindowBytes))))
+}
+
+// decodeZstd decodes into dst, which is empty, or a larger buffer.
+func decodeZstd(d *zstd.Decoder, src, dst []byte, bytesMax int) ([]byte, error) {
+	out, err := d.DecodeAll(src, dst)
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || len(out) > bytesMax {
 		return nil, ErrTooLarge
 	}

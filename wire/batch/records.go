@@ -52,6 +52,11 @@ func Next(b []byte) (h Header, batch, rest []byte, err error) {
 // The records must be as many as the header says, their offset deltas rising
 // (with holes, where compaction was) and none beyond the last offset delta.
 func Records(b []byte, decompressedBytesMax int) iter.Seq2[Record, error] {
+	return records(b, func(codec Codec, src []byte) ([]byte, error) { return decompress(codec, src, decompressedBytesMax) })
+}
+
+// records iterates over the records of the batch that b begins with.
+func records(b []byte, unpack func(codec Codec, src []byte) ([]byte, error)) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		h, b, _, err := Next(b)
 		if err != nil {
@@ -60,7 +65,7 @@ func Records(b []byte, decompressedBytesMax int) iter.Seq2[Record, error] {
 		}
 		d := decoder{rest: b[HeaderSize:]}
 		if codec := h.Codec(); codec != None {
-			if d.rest, err = decompress(codec, d.rest, decompressedBytesMax); err != nil {
+			if d.rest, err = unpack(codec, d.rest); err != nil {
 				yield(Record{}, err)
 				return
 			}

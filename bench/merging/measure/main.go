@@ -1,7 +1,7 @@
 // Command measure measures what merging saves, and what the archive costs: see the README one folder up.
 //
 //	measure day [-segments N] [-partitions N] [-batches N] [-bytes N]
-//	measure archive [-file ARRAY.json.gz] [-mib N]
+//	measure archive [-file ARRAY.json.gz] [-mib N] [-join N]
 package main
 
 import (
@@ -56,10 +56,13 @@ func run(args []string) error {
 		flags.StringVar(&a.file, "file", "cmd/wadi/clients/testdata/flights-20k.json.gz", "a JSON array in gzip, each element a record")
 		flags.StringVar(&a.profile, "profile", "", "write a profile of the archive's CPU time to this file")
 		mib := flags.Int64("mib", 256, "of values; the elements are repeated")
+		flags.IntVar(&a.join, "join", 1, "each record is an array of so many elements, unless 1")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		a.bytes = *mib << 20
+		if a.bytes = *mib << 20; a.join < 1 || a.join > archiveJoinMax {
+			return fmt.Errorf("1 to %d elements are a record", archiveJoinMax)
+		}
 		return a.run(ctx, os.Stdout)
 	}
 	return fmt.Errorf("usage: measure day|archive -help")

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,6 +45,38 @@ type world struct {
 // objects is the bucket as compaction knows it.
 type objects struct{ bucket.Bucket }
 
+// bodies is a bucket of which only the bytes count: a put and a get copy them once, and do nothing else.
+type bodies struct {
+	bucket.Bucket // the rest
+	mu            struct {
+		sync.Mutex
+		of map[string][]byte
+	}
+}
+
+func (b *bodies) Put(_ context.Context, key string, body []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mu.of == nil {
+		b.mu.of = map[string][]byte{}
+	}
+	if b.mu.of[key] != nil {
+		return bucket.ErrExists
+	}
+	b.mu.of[key] = bytes.Clone(body)
+	return nil
+}
+
+func (b *bodies) GetInto(_ context.Context, key string, offset int64, dst []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	body, ok := b.mu.of[key]
+	if !ok {
+		return 0, bucket.ErrNotFound
+	}
+	return copy(dst, body[min(offset, int64(len(body))):]), nil
+}
+
 func (b objects) List(ctx context.Context, prefix, after string) ([]compaction.Object, error) {
 	listed, err := b.Bucket.List(ctx, prefix, after, compaction.ListMax)
 	var all []compaction.Object
@@ -69,12 +103,15 @@ func (catalog) Deleted(uint64) bool { return false }
 
 func (w *world) clock() time.Time { return time.UnixMilli(w.now.Load()) }
 
-func newWorld(ctx context.Context, partitions int32, topics compaction.Catalog) (*world, error) {
+func newWorld(ctx context.Context, partitions int32, topics catalog) (*world, error) {
 	w := &world{ctx: ctx, partitions: partitions}
 	w.now.Store(time.Now().Add(48 * time.Hour).UnixMilli()) // so that no object is too young to be collected
 	b, _, err := bucket.Open(ctx, "mem://")
 	if err != nil {
 		return nil, err
+	}
+	if topics.archived {
+		b = &bodies{Bucket: b}
 	}
 	w.bucket = bucket.Count(b)
 	w.store = memory.New(w.clock, metastore.Cluster{ID: clusterID, Shards: 1, Groups: 1, Transactions: 1})
