@@ -80,7 +80,7 @@ func DefaultConfig() Config {
 	return Config{
 		SegmentBytesMax:  8 << 20,
 		BatchesMax:       12_000,
-		Linger:           300 * time.Millisecond,
+		Linger:           350 * time.Millisecond,
 		BufferBytesMax:   96 << 20,
 		UploadsMax:       8,
 		PutsPerSecondMax: 25,

@@ -33,7 +33,7 @@ func (r reason) String() string {
 // together share a segment, and the PUT budget is kept.
 //
 // The budget follows the load. An idle agent may spend PutsPerSecondMax; the nearer the load comes to filling
-// segments within the linger by itself, the less is spent on top: at three quarters of that nothing
+// segments within the linger by itself, the less is spent on top: at seven eighths of that nothing
 // is, and the PUTs of a GiB are those of full segments.
 type pace struct {
 	cfg    Config
@@ -48,7 +48,7 @@ const (
 	// loadSmoothing is over how long the load is smoothed.
 	loadSmoothing = time.Second
 	// loadFillsShare is at which share of the load that fills segments within the linger nothing is flushed early any more.
-	loadFillsShare = 0.75
+	loadFillsShare = 0.875
 )
 
 func newPace(cfg Config, now time.Time) *pace {
