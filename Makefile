@@ -39,9 +39,10 @@ test-archive: check ## read an archive of real records with DuckDB and pyarrow, 
 	@cmd/wadi/analyst/fetch.sh $(CURDIR)/.cache/analyst
 	WADI_TEST_ANALYST=$(CURDIR)/.cache/analyst $(GO) test -tags archive -run '^TestArchive_Engines' -count=1 ./cmd/wadi
 
-merging: check ## measure what merging saves in a day of small flushes, and what the archive costs (2 CPU-minutes)
+merging: check ## measure what merging saves, what the archive costs, and GETs of a replay (2 CPU-minutes)
 	$(GO) run ./bench/merging/measure day
 	$(GO) run ./bench/merging/measure archive
+	$(GO) run ./bench/merging/measure replay
 
 test-race: check-cc ## run the tests under the race detector
 	$(GO) test -race ./...

@@ -1,6 +1,8 @@
-// Command measure measures what merging saves, and what the archive costs: see the README one folder up.
+// Command measure measures what merging saves, what merged history costs to read, and what the archive costs: see the README one folder up.
 //
 //	measure day [-segments N] [-partitions N] [-batches N] [-bytes N]
+//	measure replay [-mib N]
+//	measure beside [-wadi BINARY] [-mib N] [-turns N] [-turn TIME]
 //	measure archive [-file ARRAY.json.gz] [-mib N] [-join N]
 package main
 
@@ -9,7 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 )
+
+// archiveFile is real data.
+const archiveFile = "cmd/wadi/clients/testdata/flights-20k.json.gz"
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -51,9 +57,29 @@ func run(args []string) error {
 		}
 		d.print(os.Stdout, without, with)
 		return nil
+	case "replay":
+		mib := flags.Int64("mib", 2048, "of values")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		return replaying{bytes: *mib << 20}.run(ctx, os.Stdout)
+	case "beside":
+		s := besides{archiving: archiving{join: 14}}
+		flags.StringVar(&s.file, "file", archiveFile, "a JSON array in gzip, 14 elements of it a record")
+		flags.StringVar(&s.wadi, "wadi", ".cache/wadi", "the wadi binary")
+		mib := flags.Float64("mib", 4, "of values that are produced a second")
+		flags.IntVar(&s.turns, "turns", 4, "turns with the archive on, and as many with it off")
+		flags.DurationVar(&s.turn, "turn", 15*time.Second, "how long a turn takes")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		if s.rate = *mib * (1 << 20); s.rate <= 0 || s.turns < 1 || s.turn <= 2*besideSettle {
+			return fmt.Errorf("a rate, a turn of each kind, and more than %v for it", 2*besideSettle)
+		}
+		return s.run(ctx, os.Stdout)
 	case "archive":
 		a := archiving{}
-		flags.StringVar(&a.file, "file", "cmd/wadi/clients/testdata/flights-20k.json.gz", "a JSON array in gzip, each element a record")
+		flags.StringVar(&a.file, "file", archiveFile, "a JSON array in gzip, each element a record")
 		flags.StringVar(&a.profile, "profile", "", "write a profile of the archive's CPU time to this file")
 		mib := flags.Int64("mib", 256, "of values; the elements are repeated")
 		flags.IntVar(&a.join, "join", 1, "each record is an array of so many elements, unless 1")
@@ -65,5 +91,5 @@ func run(args []string) error {
 		}
 		return a.run(ctx, os.Stdout)
 	}
-	return fmt.Errorf("usage: measure day|archive -help")
+	return fmt.Errorf("usage: measure day|archive|replay|beside -help")
 }

@@ -43,7 +43,10 @@ type world struct {
 }
 
 // objects is the bucket as compaction knows it.
-type objects struct{ bucket.Bucket }
+type objects struct {
+	bucket.Bucket
+	whole bool // takes no uploads in parts
+}
 
 // bodies is a bucket of which only the bytes count: a put and a get copy them once, and do nothing else.
 type bodies struct {
@@ -87,6 +90,9 @@ func (b objects) List(ctx context.Context, prefix, after string) ([]compaction.O
 }
 
 func (b objects) Begin(ctx context.Context, key string) (compaction.Upload, error) {
+	if b.whole {
+		return bucket.Begin(ctx, struct{ bucket.Bucket }{b.Bucket}, key) // hides that it might
+	}
 	return bucket.Begin(ctx, b.Bucket, key)
 }
 
@@ -104,8 +110,6 @@ func (catalog) Deleted(uint64) bool { return false }
 func (w *world) clock() time.Time { return time.UnixMilli(w.now.Load()) }
 
 func newWorld(ctx context.Context, partitions int32, topics catalog) (*world, error) {
-	w := &world{ctx: ctx, partitions: partitions}
-	w.now.Store(time.Now().Add(48 * time.Hour).UnixMilli()) // so that no object is too young to be collected
 	b, _, err := bucket.Open(ctx, "mem://")
 	if err != nil {
 		return nil, err
@@ -113,6 +117,13 @@ func newWorld(ctx context.Context, partitions int32, topics catalog) (*world, er
 	if topics.archived {
 		b = &bodies{Bucket: b}
 	}
+	return newWorldIn(ctx, b, partitions, topics, false)
+}
+
+// newWorldIn is a world on a bucket. whole says that it takes no uploads in parts.
+func newWorldIn(ctx context.Context, b bucket.Bucket, partitions int32, topics catalog, whole bool) (_ *world, err error) {
+	w := &world{ctx: ctx, partitions: partitions}
+	w.now.Store(time.Now().Add(48 * time.Hour).UnixMilli()) // so that no object is too young to be collected
 	w.bucket = bucket.Count(b)
 	w.store = memory.New(w.clock, metastore.Cluster{ID: clusterID, Shards: 1, Groups: 1, Transactions: 1})
 	if w.follower, err = w.replica(nil); err != nil {
@@ -131,7 +142,7 @@ func newWorld(ctx context.Context, partitions int32, topics catalog) (*world, er
 	cfg := compaction.DefaultConfig()
 	cfg.Log, cfg.BytesPerSecond = quiet, 0
 	w.compactor, err = compaction.New(cfg, compaction.Deps{
-		Bucket: objects{w.bucket}, Store: w.store, Writer: w.writer, Catalog: topics,
+		Bucket: objects{w.bucket, whole}, Store: w.store, Writer: w.writer, Catalog: topics,
 		Replica: func(int) *metastore.Replica { return w.follower.Replica(metastore.ShardJournal(0)) },
 		Refresh: w.follower.Refresh, Mine: func(int) bool { return true }, Now: w.clock,
 	})
