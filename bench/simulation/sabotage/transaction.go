@@ -15,8 +15,8 @@ func transactionTable() []sabotage {
 			old: "same := t.ProducerID == x.ProducerID && t.Epoch == x.Epoch",
 			new: "same := t.ProducerID == x.ProducerID && t.Epoch >= x.Epoch"},
 		{name: "take batches of an old epoch into a transaction", file: "agent/transaction/enter.go",
-			old: "\tcase t.Epoch != x.Epoch:\n\t\treturn ErrFenced\n",
-			new: "\tcase t.Epoch < x.Epoch:\n\t\treturn ErrFenced\n",
+			old: "case t.Epoch != x.Epoch, t.Epoch > epochLast:",
+			new: "case t.Epoch < x.Epoch, t.Epoch > epochLast:",
 			also: []faketime.Edit{
 				{File: "metastore/transaction/added.go", Old: "t.Epoch != x.Epoch || !x.stands(t)", New: "t.Epoch < x.Epoch || !x.stands(t)"},
 				{File: "metastore/shard/producer.go", Old: "\tcase epoch == s.Epoch:\n\t\treturn", New: "\tcase epoch <= s.Epoch:\n\t\treturn"},

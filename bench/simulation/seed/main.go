@@ -24,7 +24,7 @@ func main() {
 }
 
 // endless is the simulated time after which a seed counts as one that never ends.
-const endless = 30 * time.Minute
+const endless = 15 * time.Minute
 
 // run runs the seed that is the first argument: the runtime's randomness comes from it too.
 func run(args []string) error {
