@@ -60,6 +60,7 @@ type Policy struct {
 	Retention      time.Duration // by age; negative: for ever
 	RetentionBytes int64         // of a partition; negative: unbounded
 
+	Roll            time.Duration // merged records whose times are so far apart go apart; 0: as their blocks are
 	Compact         bool          // key compaction applies
 	DeleteRetention time.Duration // how long tombstones and markers stay after the first cleaning
 	MinLag          time.Duration // records younger than this are not cleaned

@@ -62,6 +62,7 @@ func (c *Compactor) writeLarge(ctx context.Context, upload Upload, shard int, id
 	})
 	parts := partWriter{compactor: c, upload: upload}
 	b.Open(w.topic, w.id.Topic, w.id.Index, w.from)
+	b.Roll(c.rollMs(w.id.Topic))
 	if w.compactedTo >= w.to {
 		b.Compacted()
 	}

@@ -23,6 +23,7 @@ type work struct {
 	was      int64                 // their bytes
 	batches  []storedBatch         // read and checked
 	damage   error                 // what the check found
+	rollMs   int64                 // after how long its blocks end
 	// compactedTo is up to where key compaction has gone over the batches; 0: over none.
 	compactedTo int64
 }

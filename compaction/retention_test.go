@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -224,5 +225,37 @@ func TestSweep_DeletedTopics(t *testing.T) {
 	a.do("sweep", a.Sweep(t.Context()))
 	if retired, err := w.store.Retired(t.Context(), 0, 10); err != nil || len(retired) != 1 {
 		t.Errorf("retired %+v, %v", retired, err)
+	}
+}
+
+// A small topic's records go by segment.ms, however long it takes to fill a block, and however often they were merged.
+func TestRetain_RollsByTime(t *testing.T) {
+	const days = 42
+	for roll, want := range map[time.Duration]int64{0: 0, 7 * 24 * time.Hour: 28} {
+		w := newWorld(t)
+		a := w.agent()
+		a.open(1, 1, Policy{Delete: true, Retention: 10 * 24 * time.Hour, RetentionBytes: -1, Roll: roll})
+		begin := w.clock().Add(-days * 24 * time.Hour)
+		for day := range days {
+			a.flush(produced{id: p0, records: 1, timestamp: begin.Add(time.Duration(day) * 24 * time.Hour).UnixMilli()})
+			if day%14 == 13 {
+				a.do("merge", a.Merge(t.Context(), 0))
+			}
+		}
+		if a.Stats.Remerges.Load() != 1 {
+			t.Fatalf("merged again %d times", a.Stats.Remerges.Load())
+		}
+		before := a.readPartition(p0)
+		// The records of the first 32 days are too old, those of 28 to 34 lie together.
+		a.do("retain", a.Retain(t.Context(), 0))
+		start := a.logStart(p0)
+		if start != want {
+			t.Errorf("rolled after %v: the log starts at %d", roll, start)
+		}
+		for i, b := range a.readPartition(p0).batches {
+			if was := before.batches[int(start)+i]; b.base != was.base || !bytes.Equal(b.body, was.body) {
+				t.Fatalf("rolled after %v: the batch at offset %d has changed", roll, was.base)
+			}
+		}
 	}
 }

@@ -42,6 +42,7 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 		Cluster: c.deps.Store.Cluster().ID, ID: id, Written: c.deps.Now().UnixMilli(), Shard: shard,
 	})
 	for _, w := range works {
+		w.rollMs = c.rollMs(w.id.Topic)
 		if err := w.buildParts(&builder); err != nil {
 			return nil, err
 		}
@@ -59,6 +60,12 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 		return nil, err
 	}
 	return newOutput(id, int64(len(body)), shard, extents)
+}
+
+// rollMs is after how long the blocks of a topic's partitions end, 0 where its configs aren't known.
+func (c *Compactor) rollMs(topic uint64) int64 {
+	policy, _ := c.deps.Catalog.Policy(topic)
+	return policy.Roll.Milliseconds()
 }
 
 // begin is the first offset that the work's rows cover: where its first batch begins, so
@@ -106,6 +113,7 @@ func (w *work) build(b *segment.MergedBuilder, from, to int64, batches []storedB
 		return errors.Join(w.build(b, from, middle, batches[:half], compacted), w.build(b, middle, to, batches[half:], compacted))
 	}
 	b.Open(w.topic, w.id.Topic, w.id.Index, from)
+	b.Roll(w.rollMs)
 	if compacted {
 		b.Compacted()
 	}

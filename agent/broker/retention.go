@@ -15,6 +15,7 @@ type Retention struct {
 	Age     time.Duration // retention.ms; negative: for ever
 	Bytes   int64         // retention.bytes, of each partition; negative: unbounded
 
+	Roll            time.Duration // segment.ms; negative: never
 	DeleteRetention time.Duration // delete.retention.ms
 	MinLag          time.Duration // min.compaction.lag.ms
 	MaxLag          time.Duration // max.compaction.lag.ms; negative: no such age
@@ -41,6 +42,7 @@ func (s *Settings) Retention(t *catalog.Topic) Retention {
 	}
 	policy := splitList(value("cleanup.policy"))
 	r := Retention{Delete: slices.Contains(policy, "delete"), Compact: slices.Contains(policy, "compact"), Age: -1, Bytes: number("retention.bytes")}
+	r.Roll = age(number("segment.ms"))
 	r.Age, r.MaxLag = age(number("retention.ms")), age(number("max.compaction.lag.ms"))
 	for name, to := range map[string]*time.Duration{"delete.retention.ms": &r.DeleteRetention, "min.compaction.lag.ms": &r.MinLag} {
 		if *to = age(number(name)); *to < 0 {

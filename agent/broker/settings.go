@@ -49,7 +49,7 @@ var withoutEffect = map[effect]string{
 	noReplicas:     "Without effect: a batch is durable in the bucket before it is acknowledged, so there are no replicas to keep up.",
 	noController:   "Without effect: the metastore orders changes, so there is no controller quorum.",
 	noCompaction:   "Without effect: one pass of key compaction runs at a time in an agent, at --compaction-rate, through buffers of its own.",
-	noRoll:         "Without effect: there is no active segment to roll. What expires goes as coarsely as it was written: a flush's batches of a partition, or about 1 MiB of merged ones.",
+	noRoll:         "Without effect: there is no active segment to roll. What expires goes as coarsely as it was written: a flush's batches of a partition, or about 1 MiB of merged ones (segment.ms).",
 	noTiers:        "Without effect: all of the log lies in a bucket, so there is no second tier.",
 	noGroups:       "Without effect: groups lie in journals of the metastore, not in a topic.",
 	noShare:        "Without effect: share groups and streams groups are not served.",

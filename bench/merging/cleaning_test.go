@@ -22,7 +22,7 @@ import (
 type compacted struct{ catalog }
 
 func (compacted) Policy(uint64) (compaction.Policy, bool) {
-	return compaction.Policy{Retention: -1, RetentionBytes: -1, Compact: true, DeleteRetention: time.Hour, MaxLag: -1}, true
+	return compaction.Policy{Retention: -1, RetentionBytes: -1, Roll: time.Second, Compact: true, DeleteRetention: time.Hour, MaxLag: -1}, true
 }
 
 // compactsByKey gives the world another Compactor.

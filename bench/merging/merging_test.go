@@ -53,7 +53,7 @@ func (b ours) Begin(ctx context.Context, key string) (compaction.Upload, error) 
 type catalog struct{}
 
 func (catalog) Policy(uint64) (compaction.Policy, bool) {
-	return compaction.Policy{Retention: -1, RetentionBytes: -1}, true
+	return compaction.Policy{Retention: -1, RetentionBytes: -1, Roll: time.Second}, true
 }
 func (catalog) Deleted(uint64) bool { return false }
 

@@ -144,7 +144,7 @@ func (c compactionCatalog) Policy(topic uint64) (compaction.Policy, bool) {
 	r, ok := c.t.Retention(topic)
 	a, there := c.t.Archive(topic)
 	return compaction.Policy{
-		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes,
+		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes, Roll: r.Roll,
 		Compact: r.Compact, DeleteRetention: r.DeleteRetention, MinLag: r.MinLag, MaxLag: r.MaxLag, DirtyRatio: r.DirtyRatio,
 		Archive: compaction.ArchivePolicy{Topic: a.Topic, On: a.On, Value: archive.Value(a.Value), Schema: a.Schema, Every: a.Every, Retention: a.Retention},
 	}, ok && there

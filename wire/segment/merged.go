@@ -41,6 +41,8 @@ type MergedBuilder struct {
 	extents []MergedExtent
 	open    bool
 	next    int64 // the lowest offset that the open extent's next batch may have
+	rollMs  int64 // of the open extent; 0: by size only
+	first   int64 // max timestamp of the first batch with one in its last block; negative: none
 }
 
 // Begin starts a segment in dst[:0].
@@ -58,11 +60,18 @@ func (b *MergedBuilder) Open(topic [16]byte, number uint64, partition int32, bas
 	if b.open || partition < 0 || base < 0 {
 		panic("segment: an extent opened wrongly")
 	}
-	b.open, b.next = true, base
+	b.open, b.next, b.rollMs = true, base, 0
 	b.extents = append(b.extents, MergedExtent{
 		Topic: topic, Number: number, Partition: partition, Base: base, Position: b.taken + int64(len(b.dst)), MaxTimestamp: math.MinInt64,
 	})
 }
+
+// rolledBlocksMax bounds the blocks of an extent that Roll may have made: its index must stay small.
+const rolledBlocksMax = 256
+
+// Roll has the open extent's blocks end, whatever their size, before a batch that is ms or more younger than their
+// first one: so that what is kept by time can go by it, of small partitions too. 0 or less: by size only.
+func (b *MergedBuilder) Roll(ms int64) { b.rollMs = max(0, ms) }
 
 // Compacted says of the open extent that key compaction has gone over it.
 func (b *MergedBuilder) Compacted() { b.extents[len(b.extents)-1].Index.Compacted = true }
@@ -79,10 +88,15 @@ func (b *MergedBuilder) Add(base int64, data []byte) {
 	b.dst = append(b.dst, data...)
 	batch.SetBaseOffset(b.dst[from:], base)
 	n := len(e.Index.Blocks)
-	if n == 0 || e.Index.Blocks[n-1].Length >= BlockBytes {
+	rolls := n > 0 && n < rolledBlocksMax && b.rollMs > 0 && b.first >= 0 && h.MaxTimestamp >= 0 && h.MaxTimestamp-b.first >= b.rollMs
+	if n == 0 || rolls || e.Index.Blocks[n-1].Length >= BlockBytes {
+		b.first = -1
 		block := Block{Base: base, Position: at - e.Position, MaxTimestamp: h.MaxTimestamp}
 		e.Index.Blocks = append(e.Index.Blocks, block)
 		n++
+	}
+	if b.first < 0 { // the first that has a time
+		b.first = h.MaxTimestamp
 	}
 	block := &e.Index.Blocks[n-1]
 	block.Length += int64(len(data))

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/wadi-io/wadi/wire/batch"
@@ -259,5 +261,54 @@ func TestMerged_InParts(t *testing.T) {
 	rest, same := build(func(b *MergedBuilder) { parts = append(parts, b.Take()...) })
 	if !bytes.Equal(append(parts, rest...), whole) || !reflect.DeepEqual(extents, same) {
 		t.Error("in parts it is another")
+	}
+}
+
+// A block ends before a batch that is as much younger than its first as Roll says, up to a number of times.
+func TestMerged_Rolls(t *testing.T) {
+	build := func(rollMs int64, times ...int64) (first []int64) {
+		var b MergedBuilder
+		b.Begin(nil, mergedInfo)
+		b.Open(topicA, 5, 3, 0)
+		b.Roll(rollMs)
+		for i, at := range times {
+			b.Add(int64(i), batch.Append(nil, batch.Header{ProducerID: -1}, []batch.Record{{Timestamp: at, Value: []byte("x")}}))
+		}
+		b.Close(int64(len(times)), nil)
+		body, _ := b.Finish()
+		s, err := ParseMerged(body)
+		if err == nil {
+			err = s.Verify()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range s.Extents[0].Index.Blocks {
+			first = append(first, block.Base)
+		}
+		return first
+	}
+	for _, c := range []struct {
+		rollMs int64
+		times  []int64
+		want   []int64
+	}{
+		{0, []int64{1, 1000, 2000}, []int64{0}},
+		{-1, []int64{1, 1000, 2000}, []int64{0}},
+		{100, []int64{1000, 1099, 1100, 1150, 1200, 5000}, []int64{0, 2, 4, 5}},
+		{100, []int64{1000, 500, 1099, 1100}, []int64{0, 3}}, // late ones end nothing
+		{100, []int64{-1, 5000, -1, 6000}, []int64{0, 3}},    // nor do those without a time
+		{1, []int64{math.MaxInt64, 0, math.MinInt64}, []int64{0}},
+	} {
+		if got := build(c.rollMs, c.times...); !slices.Equal(got, c.want) {
+			t.Errorf("%v by %d: blocks from %v, want %v", c.times, c.rollMs, got, c.want)
+		}
+	}
+	var many []int64
+	for i := range int64(2000) {
+		many = append(many, i*10)
+	}
+	if got := len(build(1, many...)); got != rolledBlocksMax {
+		t.Errorf("%d blocks", got)
 	}
 }
