@@ -15,7 +15,7 @@ import (
 // this agent coordinates.
 //
 // What differs from Apache Kafka: ids come in their order; the pattern is one of Go's regular expressions, which
-// are RE2's.
+// are RE2's; the duration of what is complete counts from its end, which is kept, and not from its beginning.
 
 func (b *Broker) handleListTransactions(ctx context.Context, r *wire.Request) wire.Answer {
 	req := r.Message.(*kmsg.ListTransactionsRequest)
@@ -34,7 +34,7 @@ func (b *Broker) handleListTransactions(ctx context.Context, r *wire.Request) wi
 	list, err := b.deps.Transactions.List(ctx, func(t *stored.Transaction) bool {
 		return (len(req.StateFilters) == 0 || slices.Contains(req.StateFilters, t.Status.String())) &&
 			(len(req.ProducerIDFilters) == 0 || slices.Contains(req.ProducerIDFilters, t.ProducerID)) &&
-			(req.DurationFilterMillis < 0 || req.Version < 1 || t.Started >= 0 && now-t.Started > req.DurationFilterMillis) &&
+			(req.DurationFilterMillis < 0 || req.Version < 1 || now-since(t) > req.DurationFilterMillis) &&
 			(orEmpty(req.TransactionalIDPattern) == "" || pattern.MatchString(t.ID))
 	})
 	if err != nil {
@@ -47,6 +47,14 @@ func (b *Broker) handleListTransactions(ctx context.Context, r *wire.Request) wi
 		resp.TransactionStates = append(resp.TransactionStates, out)
 	}
 	return wire.Answer{Message: resp}
+}
+
+// since is when an id's last transaction began, as far as that is known; −1, as in Kafka, if it never had one.
+func since(t *stored.Transaction) int64 {
+	if t.Status == stored.CompleteCommit || t.Status == stored.CompleteAbort {
+		return t.Updated
+	}
+	return t.Started
 }
 
 // isTransactionState tells whether a name is one of Kafka's states.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func TestTransactions(t *testing.T) {
@@ -30,6 +31,19 @@ func TestTransactions(t *testing.T) {
 	if out := on(t, kafka, "", "transactions", "list", "--state", "Ongoing"); !strings.Contains(out, "copier            Ongoing") {
 		t.Error(out)
 	}
+	longer := func() int { // ids of which nothing has begun within the last hour
+		t.Helper()
+		req := kmsg.NewPtrListTransactionsRequest()
+		req.DurationFilterMillis = time.Hour.Milliseconds()
+		resp, err := req.RequestWith(ctx, client)
+		if err != nil || resp.ErrorCode != 0 {
+			t.Fatal(err, resp)
+		}
+		return len(resp.TransactionStates)
+	}
+	if n := longer(); n != 0 {
+		t.Errorf("%d transactions are older than an hour", n)
+	}
 	if out := on(t, kafka, "", "transactions", "describe", "copier"); !strings.Contains(out, "copier: Ongoing, producer ") || !strings.Contains(out, "orders") {
 		t.Error(out)
 	}
@@ -46,6 +60,9 @@ func TestTransactions(t *testing.T) {
 	}
 	if out := on(t, kafka, "", "transactions", "list", "-o", "json"); !strings.Contains(out, `"state":"Empty"`) {
 		t.Error(out)
+	}
+	if n := longer(); n != 1 {
+		t.Errorf("%d ids without a transaction pass the filter, which Kafka has them do", n)
 	}
 	if err := client.EndTransaction(ctx, kgo.TryCommit); err == nil {
 		t.Error("what was aborted was committed")
