@@ -30,7 +30,7 @@ func (w *world) transform(ctx context.Context, n int) {
 			kgo.TransactionalID(fmt.Sprint("e", n)), kgo.TransactionTimeout(transactionTimeout),
 			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 			kgo.ConsumerGroup(groupTransform), kgo.ConsumeTopics(topicIn), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(), kgo.FetchMaxWait(500*time.Millisecond),
+			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
 			kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second))...)
 		if err != nil {
 			w.bug("%s: %v", process, err)
