@@ -54,7 +54,8 @@ func (s besides) dev(ctx context.Context) (kafka, metrics string, stop func(), e
 	metrics = l.Addr().String()
 	l.Close()
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, s.wadi, "dev", "--dir", dir, "--kafka", "127.0.0.1:0", "--http", metrics)
+	cmd := exec.CommandContext(ctx, s.wadi, "dev", "--dir", dir, "--kafka", "127.0.0.1:0", "--http", metrics,
+		"--config", "log.retention.check.interval.ms=1000") // so often it looks for what is to be archived
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	stop = func() { cancel(); cmd.Wait(); os.RemoveAll(dir) }
 	out, err := cmd.StderrPipe()
