@@ -30,6 +30,7 @@ var (
 const (
 	killEvery  = 4 * time.Second // about
 	linesEvery = 20 * time.Millisecond
+	pairsApart = 100 * time.Millisecond // by their timestamps, which may be an hour ahead of the clock
 	words      = 7
 )
 
@@ -219,7 +220,7 @@ func TestStreams_ExactlyOnce(t *testing.T) {
 	load := func() {
 		x.produce("lines", "", fmt.Sprintf("all word%d", lines%words), time.Now())
 		lines++
-		at, apart, key := began.Add(time.Duration(pairs)*time.Second), 5*time.Minute, strconv.Itoa(pairs)
+		at, apart, key := began.Add(time.Duration(pairs)*pairsApart), 5*time.Minute, strconv.Itoa(pairs)
 		if pairs%3 == 0 {
 			apart += time.Millisecond
 		} else {
