@@ -46,6 +46,17 @@ func (c *committed) asked(group string, p partition, offset int64) {
 	c.mu.open[k][offset] = true
 }
 
+// askedOnce is within what time an answer is to the only request: after it the client may have asked
+// again, and its first request be under way.
+const askedOnce = time.Second
+
+// settled notes that a commit stands, and no request for it is under way.
+func (c *committed) settled(group string, p partition, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.mu.open[group+" "+p.key()], offset)
+}
+
 // late tells whether an offset is one that a client gave up on: as in Apache Kafka, where a request may
 // wait in an old connection, it may stand after a later one. What is known goes back to it then.
 func (c *committed) late(group string, p partition, offset int64) bool {
@@ -82,7 +93,6 @@ func (c *committed) acknowledged(group string, p partition, offset int64) {
 	defer c.mu.Unlock()
 	k := group + " " + p.key()
 	c.mu.offsets[k] = max(c.mu.offsets[k], offset)
-	delete(c.mu.open[k], offset)
 }
 
 func (c *committed) known(group string, p partition) int64 {
@@ -178,7 +188,9 @@ func (w *world) commit(ctx context.Context, client *kgo.Client, group, process s
 				c.tell(group, of, "%s is answered %d for %d at %v", process, p.ErrorCode, read[of], time.Since(w.began))
 				if p.ErrorCode == 0 {
 					w.count(func(c *counts) { c.commits++ })
-					c.acknowledged(group, of, read[of])
+					if c.acknowledged(group, of, read[of]); time.Since(w.began)-asked < askedOnce {
+						c.settled(group, of, read[of])
+					}
 				}
 			}
 		}
