@@ -294,6 +294,30 @@ func TestArchive_Orphans(t *testing.T) {
 	}
 }
 
+// An archive that can't be written keeps nothing else of its shard waiting.
+func TestArchive_BrokenHoldsUpNothing(t *testing.T) {
+	w := newWorld(t)
+	a := w.agent()
+	a.open(1, 1, archived)
+	for n := range 20 {
+		a.flush(produced{id: p0, records: 1, timestamp: int64(5 + n)})
+	}
+	broken := errors.New("403")
+	w.bucket.onPut = func(key string, body []byte) ([]byte, error) {
+		if strings.HasPrefix(key, archive.Prefix) {
+			return nil, broken
+		}
+		return body, nil
+	}
+	a.cfg.MergeEvery, a.cfg.MergeBytesMin = time.Hour, 1
+	if err := a.Shard(t.Context(), 0); !errors.Is(err, broken) {
+		t.Fatalf("the look at the shard: %v", err)
+	}
+	if got := a.mergedTo(p0); got != 20 {
+		t.Errorf("merged to %d", got)
+	}
+}
+
 // The archive's own retention deletes rows at once, and objects after the grace.
 func TestArchive_Expires(t *testing.T) {
 	w := newWorld(t)

@@ -244,33 +244,29 @@ func (c *Compactor) Shard(ctx context.Context, i int) error {
 		w = &shardWork{merged: now.Add(-c.cfg.MergeEvery * time.Duration(i%16) / 16), retained: now}
 		c.shards[i] = w
 	}
+	// What one of them can't do keeps none of the others waiting.
+	var errs []error
 	if now.Sub(w.retained) >= c.cfg.RetentionEvery {
 		w.retained = now
-		if err := c.Retain(ctx, i); err != nil {
-			return err
-		}
-		if err := c.ExpireArchive(ctx, i); err != nil {
-			return err
-		}
+		errs = append(errs, c.Retain(ctx, i), c.ExpireArchive(ctx, i))
 	}
-	if err := c.Archive(ctx, i); err != nil {
-		return err
-	}
+	errs = append(errs, c.Archive(ctx, i))
 	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectSwap) {
-		return nil
+		return errors.Join(errs...)
 	}
 	if now.Sub(w.failed) >= w.pause && c.due(r, now.Sub(w.merged), w.pause > 0) {
 		if err := c.Merge(ctx, i); err != nil {
 			w.failed, w.pause = now, min(max(2*w.pause, retryFirst), retryMax)
-			return err
+			errs = append(errs, err)
+		} else {
+			w.merged, w.pause = now, 0
 		}
-		w.merged, w.pause = now, 0
 	}
 	if (c.pass == nil || c.pass.shard != i) && now.Sub(w.cleaned) < c.cfg.CleanEvery {
-		return nil
+		return errors.Join(errs...)
 	}
 	w.cleaned = now
-	return c.Clean(ctx, i)
+	return errors.Join(append(errs, c.Clean(ctx, i))...)
 }
 
 // due tells whether a shard is to be merged: since is the time since it was, failed says
