@@ -49,6 +49,7 @@ const (
 	EffectConsumerMixed      EffectKind = 71 // members of both protocols in one group
 	EffectConsumerDowngraded EffectKind = 72 // a classic generation of what was such a group
 	EffectEndedForgotten     EffectKind = 73 // which transactions ended: of producers silent for long
+	EffectGroupsTaken        EffectKind = 74 // from here on offsets are committed by this entry's term only
 
 	// Transactions.
 	EffectTransactionInit      EffectKind = 96 // a transactional id's producer id and epoch
@@ -130,6 +131,8 @@ func (k EffectKind) String() string {
 		return "consumer-mixed"
 	case EffectConsumerDowngraded:
 		return "consumer-downgraded"
+	case EffectGroupsTaken:
+		return "groups-taken"
 	}
 	return fmt.Sprintf("effect-%d", uint64(k))
 }

@@ -25,7 +25,7 @@ func LevelOf(kind EffectKind) int32 {
 	switch kind {
 	case EffectGroupConfig,
 		EffectMarker, EffectSwap, EffectJump, EffectArchived,
-		EffectOffsetsPending, EffectOffsetsEnded, EffectConsumerMixed, EffectConsumerDowngraded, EffectEndedForgotten,
+		EffectOffsetsPending, EffectOffsetsEnded, EffectConsumerMixed, EffectConsumerDowngraded, EffectEndedForgotten, EffectGroupsTaken,
 		EffectTransactionInit, EffectTransactionAdded, EffectTransactionDecided, EffectTransactionCompleted, EffectTransactionRemoved:
 		return LevelTransactions
 	}

@@ -81,6 +81,7 @@ func (c Config) Validate() error {
 // Writer appends to the journals.
 type Writer interface {
 	Append(ctx context.Context, drafts []metastore.Draft) (*metastore.Landed, error)
+	Term() metastore.Term
 }
 
 // Follower has the journals' replicas and brings them up to date.

@@ -19,6 +19,7 @@ type Coordinator struct {
 	deps        Deps
 	committer   *committer
 	gone        chan struct{} // closed once it has resigned
+	regain      chan struct{} // journals may be this coordinator's that another one has taken
 	memberBytes atomic.Int64  // of the protocols of all members
 	mu          struct {
 		sync.Mutex
@@ -34,7 +35,7 @@ func New(cfg Config, deps Deps) (*Coordinator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg, deps: deps, gone: make(chan struct{}),
+	c := &Coordinator{cfg: cfg, deps: deps, gone: make(chan struct{}), regain: make(chan struct{}, 1),
 		committer: newCommitter(deps.Writer, deps.Follower, pace{every: cfg.AppendEvery, burst: cfg.AppendBurst})}
 	c.mu.groups, c.mu.consumers = map[string]*group{}, map[string]*consumerGroup{}
 	c.mu.journals = make([]holding, cfg.Journals)

@@ -111,7 +111,8 @@ func (g *group) admit(i Identity) (member bool, err error) {
 	return true, nil
 }
 
-// append has an effect written, and returns what it came to.
+// append has an effect written, and returns what it came to; ErrNotCoordinator if it is void since
+// another coordinator has taken the groups.
 func (c *Coordinator) append(ctx context.Context, journal int, effect []byte) (outcome any, err error) {
 	type result struct {
 		outcome any
@@ -126,6 +127,9 @@ func (c *Coordinator) append(ctx context.Context, journal int, effect []byte) (o
 	}
 	select {
 	case r := <-landed:
+		if stood, ok := r.outcome.(bool); ok && !stood && r.err == nil && c.lost(journal) {
+			return nil, ErrNotCoordinator
+		}
 		return r.outcome, r.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrNotAvailable, ctx.Err())

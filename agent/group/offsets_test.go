@@ -361,6 +361,96 @@ func TestSubscription_Bytes(t *testing.T) {
 	}
 }
 
+// held lets appends wait, once told so.
+type held struct {
+	Writer
+	holds chan struct{} // closed: go on
+	on    atomic.Bool
+}
+
+func (h *held) Append(ctx context.Context, drafts []metastore.Draft) (*metastore.Landed, error) {
+	if h.on.Load() {
+		<-h.holds
+	}
+	return h.Writer.Append(ctx, drafts)
+}
+
+// TestCommit_LateOfAnotherCoordinator: what a coordinator had on its way when its groups went to
+// another one doesn't come after what is committed there, whatever the commit is guarded by.
+func TestCommit_LateOfAnotherCoordinator(t *testing.T) {
+	bubble(t, func(t *testing.T, c *cluster) {
+		var first atomic.Bool // owns the groups
+		first.Store(true)
+		moves := []chan struct{}{make(chan struct{}), make(chan struct{})}
+		var moved atomic.Int32
+		move := func() {
+			first.Store(!first.Load())
+			close(moves[moved.Add(1)-1])
+		}
+		changed := func() <-chan struct{} {
+			if n := int(moved.Load()); n < len(moves) {
+				return moves[n]
+			}
+			return nil
+		}
+		h := &held{holds: make(chan struct{})}
+		a := c.start(func(_ *Config, d *Deps) {
+			h.Writer, d.Writer = d.Writer, h
+			d.Owns, d.Changed, d.Shared = func(int) bool { return first.Load() }, changed, true
+		})
+		one := a.client("")
+		settle(t, one)
+		if err := one.commit(1); err != nil {
+			t.Fatal(err)
+		}
+		h.on.Store(true)
+		var late sync.WaitGroup
+		late.Go(func() {
+			if err := one.commit(2); err != ErrNotCoordinator {
+				t.Errorf("the member's: %v", err)
+			}
+		})
+		late.Go(func() {
+			if err := a.nobody("alone", -1, placed(1, 0, 2)); err != ErrNotCoordinator {
+				t.Errorf("of no member: %v", err)
+			}
+		})
+		synctest.Wait()
+		move()
+		b := c.start(func(_ *Config, d *Deps) {
+			d.Owns, d.Changed, d.Shared = func(int) bool { return !first.Load() }, changed, true
+		})
+		there := *one
+		there.a = b
+		if err := there.commit(3); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.nobody("alone", -1, placed(1, 0, 3)); err != nil {
+			t.Fatal(err)
+		}
+		close(h.holds)
+		late.Wait()
+		for _, group := range []string{"g", "alone"} {
+			if err := b.Confirm(t.Context(), group); err != nil {
+				t.Fatal(err)
+			}
+			var o stored.Offset
+			if err := b.Read(t.Context(), group, func(s *stored.State) { o, _ = s.Offset(group, stored.Place{Topic: 1}) }); err != nil || o.Offset != 3 {
+				t.Errorf("%s is at %d, %v", group, o.Offset, err)
+			}
+		}
+		// It goes back, and is this one's again.
+		move()
+		time.Sleep(time.Second)
+		if err := one.commit(4); err != nil {
+			t.Error(err)
+		}
+		if got := a.offset(stored.Place{Topic: 1}); got != 4 {
+			t.Errorf("committed is %d", got)
+		}
+	})
+}
+
 // TestRead_OwnershipFlaps: a coordinator that isn't one at the moment of Confirm, and is
 // again at that of Read, must not answer with what it knew when it was one before.
 func TestRead_OwnershipFlaps(t *testing.T) {

@@ -56,6 +56,7 @@ func (c *Coordinator) own(ctx context.Context) error {
 			return nil
 		case <-changed:
 		case <-again:
+		case <-c.regain:
 		case <-tick.C:
 			c.sweep(ctx)
 		}
@@ -81,6 +82,9 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		if err := c.deps.Follower.Refresh(ctx, journals...); err != nil && !c.anyStopped(journals) {
 			return fmt.Errorf("read the groups: %w", err)
 		}
+		if err := c.take(ctx, gained); err != nil {
+			return fmt.Errorf("take the groups over: %w", err)
+		}
 		c.mu.Lock()
 		for _, i := range gained {
 			c.mu.journals[i].held = true
@@ -90,6 +94,63 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 	}
 	c.takeUp()
 	return nil
+}
+
+// take has the journals say that their groups are this coordinator's: what another one has on
+// its way there is void from then on.
+func (c *Coordinator) take(ctx context.Context, journals []int) error {
+	if c.deps.Level != nil && c.deps.Level() < metastore.LevelOf(metastore.EffectGroupsTaken) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readWaitMax)
+	defer cancel()
+	landed := make(chan error, len(journals))
+	left := 0
+	for _, i := range journals {
+		if c.replica(i).Err() != nil || c.isHolder(i) {
+			continue
+		}
+		err := c.committer.submit(&job{journal: i, effect: stored.AppendTaken(nil), done: func(_ metastore.Version, _ any, err error) { landed <- err }})
+		if err != nil {
+			return err
+		}
+		left++
+	}
+	for range left {
+		select {
+		case err := <-landed:
+			if err != nil && !errors.Is(err, metastore.ErrStopped) {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// isHolder tells whether the journal names this term as the one that has its groups.
+func (c *Coordinator) isHolder(journal int) bool { return c.holder(journal) == c.deps.Writer.Term() }
+
+func (c *Coordinator) holder(journal int) (holder metastore.Term) {
+	metastore.View(c.replica(journal), func(s *stored.State) { holder = s.Holder() })
+	return holder
+}
+
+// lost tells, of what was void, whether another coordinator has taken the groups. They are let go
+// of then, and taken back if they are this coordinator's after all.
+func (c *Coordinator) lost(journal int) bool {
+	if holder := c.holder(journal); holder == 0 || holder == c.deps.Writer.Term() {
+		return false
+	}
+	if c.holds(journal) {
+		c.letGo(journal)
+	}
+	select {
+	case c.regain <- struct{}{}:
+	default:
+	}
+	return true
 }
 
 // anyStopped tells whether one of the journals has stopped: reading it will never succeed.

@@ -134,7 +134,7 @@ func decodePlaced(d *metastore.Decoder, bytesMin int, take func(Place)) {
 	}
 }
 
-// applyCommit stores the offsets if the guard holds.
+// applyCommit stores the offsets if the guard holds, and no other term has the groups.
 func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, err error) {
 	id := decodeID(d)
 	guard := decodeGuard(d, false)
@@ -145,7 +145,7 @@ func (s *State) applyCommit(at metastore.At, d *metastore.Decoder) (stood bool, 
 		return false, err
 	}
 	g := s.groups[id]
-	if !guard.holds(g) {
+	if !s.mayCommit(at) || !guard.holds(g) {
 		return false, nil
 	}
 	g = s.ensure(id, at)

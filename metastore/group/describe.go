@@ -32,6 +32,7 @@ func Describe(kind metastore.EffectKind, body []byte) (string, error) {
 				fmt.Fprintf(&b, "(committed=%d)", p.CommittedAt)
 			}
 		}
+	case metastore.EffectGroupsTaken:
 	case metastore.EffectConsumerDowngraded:
 		fmt.Fprintf(&b, " group=%q expect=%d %s", decodeID(d), d.Uvarint(), describeGeneration(decodeGeneration(d)))
 	case metastore.EffectConsumerChange, metastore.EffectConsumerMixed:
@@ -104,6 +105,9 @@ func (s *State) Dump(w io.Writer) error {
 					id, describeOffset(p, o.Offset), o.CommittedAt, o.written, o.superseded)
 			}
 		}
+	}
+	if s.holder != 0 {
+		fmt.Fprintf(&b, "taken by term %d\n", s.holder)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -18,6 +18,7 @@ func FuzzApply(f *testing.F) {
 	machinetest.AddEffects(f, groupEntries())
 	machinetest.AddEffects(f, migrationEntries())
 	machinetest.AddEffects(f, transactionEntries())
+	machinetest.AddEffects(f, takenEntries())
 	base := kit().Fold(f, groupEntries())
 	for i, e := range transactionEntries() {
 		machinetest.Effects(f, e, func(kind metastore.EffectKind, body []byte) {
@@ -32,5 +33,5 @@ func FuzzApply(f *testing.F) {
 }
 
 func FuzzRestore(f *testing.F) {
-	kit().FuzzRestore(f, memory(), nil, groupEntries(), migrationEntries(), transactionEntries())
+	kit().FuzzRestore(f, memory(), nil, groupEntries(), migrationEntries(), transactionEntries(), takenEntries())
 }

@@ -20,7 +20,8 @@ const (
 	snapshotClassic   = 1 << 1 // their classic members' parts, group by group; only with snapshotConsumers
 	// snapshotTransactions: which transactions ended, and the offsets pending in those that did not.
 	snapshotTransactions = 1 << 2
-	snapshotPartsAll     = snapshotConsumers | snapshotClassic | snapshotTransactions
+	snapshotHolder       = 1 << 3 // the term that has taken the groups over
+	snapshotPartsAll     = snapshotConsumers | snapshotClassic | snapshotTransactions | snapshotHolder
 )
 
 // The shortest codings, which bound the memory that a snapshot can ask for.
@@ -31,13 +32,14 @@ const (
 
 // AppendSnapshot appends the state's encoding: the format byte; the groups by id, each
 // with its generation and its offsets by place; then, if there are any, those of the
-// consumer group protocol by id, and their classic members' parts.
+// consumer group protocol by id, and their classic members' parts; what is known of
+// transactions; the holder.
 func (s *State) AppendSnapshot(dst []byte) []byte {
 	ids := s.Groups()
 	consumers := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.groups[id].consumer == nil })
 	classic := slices.ContainsFunc(consumers, func(id string) bool { return s.groups[id].consumer.hasClassic() })
 	switch {
-	case classic || len(s.transactions) > 0:
+	case classic || len(s.transactions) > 0 || s.holder != 0:
 		dst = append(dst, snapshotFormatParts)
 	case len(consumers) > 0:
 		dst = append(dst, snapshotFormatConsumer)
@@ -57,7 +59,7 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 			return binary.AppendVarint(dst, o.Expires)
 		})
 	}
-	if classic || len(s.transactions) > 0 {
+	if classic || len(s.transactions) > 0 || s.holder != 0 {
 		parts := uint64(0)
 		if len(consumers) > 0 {
 			parts |= snapshotConsumers
@@ -67,6 +69,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 		}
 		if len(s.transactions) > 0 {
 			parts |= snapshotTransactions
+		}
+		if s.holder != 0 {
+			parts |= snapshotHolder
 		}
 		dst = binary.AppendUvarint(dst, parts)
 	}
@@ -86,6 +91,9 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 	}
 	if len(s.transactions) > 0 {
 		dst = s.appendTransactions(dst)
+	}
+	if s.holder != 0 {
+		dst = binary.AppendUvarint(dst, uint64(s.holder))
 	}
 	return dst
 }
@@ -145,10 +153,16 @@ func (s *State) Restore(snapshot []byte) error {
 	if parts&snapshotTransactions != 0 {
 		transactions = restoreTransactions(d, groups)
 	}
+	holder := metastore.Term(0)
+	if parts&snapshotHolder != 0 {
+		if holder = metastore.Term(d.Uvarint()); holder <= 0 {
+			d.Fail("groups that no term has taken over")
+		}
+	}
 	if err := atEnd(d); err != nil {
 		return err
 	}
-	s.groups, s.offsets, s.transactions = groups, offsets, transactions
+	s.groups, s.offsets, s.transactions, s.holder = groups, offsets, transactions, holder
 	return nil
 }
 

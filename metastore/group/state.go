@@ -54,6 +54,7 @@ type State struct {
 	groups       map[string]*group
 	offsets      int                             // of all groups
 	transactions map[int64]*producerTransactions // by producer id
+	holder       metastore.Term                  // 0: nobody has taken the groups over
 }
 
 var _ metastore.Machine = (*State)(nil)
@@ -98,6 +99,8 @@ func (s *State) Apply(at metastore.At, kind metastore.EffectKind, body []byte, w
 		outcome, err = s.applyForgotten(d)
 	case metastore.EffectGroupDeleted:
 		outcome, err = s.applyGroupDeleted(d)
+	case metastore.EffectGroupsTaken:
+		err = s.applyTaken(at, d)
 	default:
 		return nil, fmt.Errorf("%w: a groups journal has no %v", metastore.ErrCorruptEntry, kind)
 	}

@@ -96,7 +96,7 @@ func (s *State) applyPending(at metastore.At, d *metastore.Decoder) (stood bool,
 	}
 	t := s.transactions[x.producer]
 	g := s.groups[x.group]
-	if t != nil && x.transaction <= t.ended || !x.guard.holds(g) {
+	if t != nil && x.transaction <= t.ended || !s.mayCommit(at) || !x.guard.holds(g) {
 		return false, nil
 	}
 	if t != nil && t.open != 0 && t.open != x.transaction {
