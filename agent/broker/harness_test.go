@@ -135,6 +135,7 @@ func newAgent(t testing.TB, store metastore.Store, o options) *agent {
 		ConsumerTimes: ConsumerTimes(follower.Replica(metastore.CatalogJournal))})
 	check(err)
 	tasks.Go(func() error { return groups.Run(ctx) })
+	check(groups.Read(ctx, "", func(*stored.State) {})) // once they are this agent's
 	coordinator, err := transaction.New(transaction.DefaultConfig(store.Cluster()), transaction.Deps{Writer: writer, Follower: follower, Clock: time.Now, Log: log})
 	check(err)
 	tasks.Go(func() error { return coordinator.Run(ctx) })
