@@ -75,7 +75,12 @@ func markBucket(ctx context.Context, b bucket.Bucket, store claimant) ([]byte, e
 		return nil, err
 	}
 	if noted != "" {
-		return nil, fmt.Errorf("there is no %s in it, and the cluster %s keeps its records in another bucket already", claimKey, id)
+		// Another agent may have been first just now: a marker is there before its name is noted.
+		body, err := b.Get(ctx, claimKey, 0, -1)
+		if errors.Is(err, bucket.ErrNotFound) {
+			err = fmt.Errorf("there is no %s in it, and the cluster %s keeps its records in another bucket already", claimKey, id)
+		}
+		return body, err
 	}
 	body, err := json.Marshal(claim{Cluster: id, Format: claimFormat, Bucket: rand.Text()})
 	if err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -85,7 +86,39 @@ func TestClaimBucket_AtOnce(t *testing.T) {
 			winners[i%len(buckets)]++
 		}
 	}
-	if len(winners) != 1 {
-		t.Errorf("by bucket, so many go on: %v", winners)
+	for _, n := range winners {
+		if len(winners) != 1 || n != len(taken)/len(buckets) {
+			t.Errorf("by bucket, so many go on: %v", winners)
+		}
+	}
+	if len(winners) == 0 {
+		t.Error("none goes on")
+	}
+}
+
+// interposed has something happen after the first Get.
+type interposed struct {
+	bucket.Bucket
+	once sync.Once
+	then func()
+}
+
+func (i *interposed) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	body, err := i.Bucket.Get(ctx, key, offset, length)
+	i.once.Do(i.then)
+	return body, err
+}
+
+// TestClaimBucket_AnotherFirst: an agent that has just found no marker sees that another one
+// has claimed the bucket meanwhile.
+func TestClaimBucket_AnotherFirst(t *testing.T) {
+	store, b := memory.New(time.Now, metastore.DefaultCluster()), memBucket(t)
+	late := &interposed{Bucket: b, then: func() {
+		if err := claimBucket(t.Context(), b, store); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := claimBucket(t.Context(), late, store); err != nil {
+		t.Error(err)
 	}
 }
