@@ -58,8 +58,34 @@ func (r *run) ends(ctx context.Context, a *cluster.Agent) (map[string]map[int32]
 	return ends, nil
 }
 
+// awaitTransactions waits until no transaction is open: one that its producer left behind gets its markers
+// when it times out, and partitions' ends move until then.
+func (r *run) awaitTransactions(ctx context.Context) {
+	waiting, cancel := context.WithTimeout(ctx, recoverMax)
+	defer cancel()
+	for _, a := range r.cluster.Agents {
+		c, err := through(a)
+		if err != nil {
+			r.found("%s: %v", a.Name, err)
+			return
+		}
+		defer c.Close()
+		for {
+			open, err := kadm.NewClient(c).ListTransactions(waiting, nil, []string{"Ongoing", "PrepareCommit", "PrepareAbort"})
+			if err == nil && len(open) == 0 {
+				break
+			}
+			if !sleepUntil(waiting, time.Now().Add(200*time.Millisecond)) {
+				r.found("%s: transactions are still open after %v: %v, %v", a.Name, recoverMax, open.TransactionalIDs(), err)
+				return
+			}
+		}
+	}
+}
+
 // readAll reads everything through each agent, and compares what they say.
 func (r *run) readAll(ctx context.Context) {
+	r.awaitTransactions(ctx)
 	var first map[string]map[int32]int64
 	for i, a := range r.cluster.Agents {
 		patience, cancel := context.WithTimeout(ctx, recoverMax)
