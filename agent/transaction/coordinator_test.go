@@ -359,14 +359,19 @@ func TestCoordinator_Expiry(t *testing.T) {
 	})
 }
 
+// initAt has the journal give an id an epoch, as so many transactions would.
+func (a *agent) initAt(epoch int16) Answer {
+	a.land(metastore.Draft{Journal: metastore.TransactionsJournal(0), Effects: stored.AppendInit(nil, stored.Init{ID: "id", TimeoutMs: 60_000,
+		Identity: stored.Identity{ProducerID: 99, Epoch: epoch, PreviousProducerID: stored.None, PreviousEpoch: stored.None}})})
+	return Answer{ProducerID: 99, Epoch: epoch}
+}
+
 // TestCoordinator_EpochsUsedUp: the last epoch's end gives another producer id.
 func TestCoordinator_EpochsUsedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		a := w.start(nil)
-		who := Answer{ProducerID: 99, Epoch: epochLast}
-		a.land(metastore.Draft{Journal: metastore.TransactionsJournal(0), Effects: stored.AppendInit(nil, stored.Init{ID: "id", TimeoutMs: 60_000,
-			Identity: stored.Identity{ProducerID: who.ProducerID, Epoch: who.Epoch, PreviousProducerID: stored.None, PreviousEpoch: stored.None}})})
+		who := a.initAt(epochLast)
 		x := a.enter(entry(who, true, 2))
 		next, err := a.end(who, true, true)
 		w.check(err)
@@ -388,9 +393,7 @@ func TestCoordinator_LastEpochFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		a := w.start(nil)
-		who := Answer{ProducerID: 99, Epoch: epochLast}
-		a.land(metastore.Draft{Journal: metastore.TransactionsJournal(0), Effects: stored.AppendInit(nil, stored.Init{ID: "id", TimeoutMs: 60_000,
-			Identity: stored.Identity{ProducerID: who.ProducerID, Epoch: who.Epoch, PreviousProducerID: stored.None, PreviousEpoch: stored.None}})})
+		who := a.initAt(epochLast)
 		a.enter(entry(who, true, 2))
 		time.Sleep(2 * time.Minute)
 		if s := a.status(); s != stored.CompleteAbort {

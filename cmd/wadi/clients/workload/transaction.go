@@ -64,6 +64,31 @@ func (s *settings) pace() time.Duration {
 	return time.Second * (1 + sendsOfTransactionMax) / 2 / time.Duration(s.rate)
 }
 
+// each has a process draw transactions at the pace and run them, until ctx ends or one fails: run sends
+// what is to be sent, ends the transaction as drawn, and says what became of it.
+func (s *settings) each(ctx context.Context, r *recorder, process string, begin func() error, run func(n int, sends []send, end fate) (outcome, error)) error {
+	random := s.random(process)
+	tick := time.NewTicker(s.pace())
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := begin(); err != nil {
+			return err
+		}
+		sends, end := s.draw(random, process, n)
+		r.begins(process, n, sends)
+		result, err := run(n, sends, end)
+		r.ended(process, n, result, nil, sends, err)
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // transact runs one transactional producer after the other under the same id.
 func (w *workload) transact(ctx context.Context, number int) {
 	id := fmt.Sprintf("%s-p%d", w.name, number)

@@ -24,26 +24,9 @@ func (f *franz) transact(ctx context.Context, process, id string) error {
 	}
 	defer c.Close()
 	defer f.recorder.done(process)
-	random := f.random(process)
-	tick := time.NewTicker(f.pace())
-	defer tick.Stop()
-	for n := 0; ; n++ {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := c.BeginTransaction(); err != nil {
-			return err
-		}
-		sends, end := f.draw(random, process, n)
-		f.recorder.begins(process, n, sends)
-		result, err := f.end(c, process, n, end, f.sendAll(c.Produce, sends))
-		f.recorder.ended(process, n, result, nil, sends, err)
-		if err != nil {
-			return err
-		}
-	}
+	return f.each(ctx, f.recorder, process, c.BeginTransaction, func(n int, sends []send, end fate) (outcome, error) {
+		return f.end(c, process, n, end, f.sendAll(c.Produce, sends))
+	})
 }
 
 // sendAll sends, and returns what waits for the outcomes and notes the offsets.

@@ -36,26 +36,9 @@ func (l *librdkafka) transact(ctx context.Context, process, id string) error {
 	if err != nil {
 		return err
 	}
-	random := l.random(process)
-	tick := time.NewTicker(l.pace())
-	defer tick.Stop()
-	for n := 0; ; n++ {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := p.BeginTransaction(); err != nil {
-			return err
-		}
-		sends, end := l.draw(random, process, n)
-		l.recorder.begins(process, n, sends)
-		result, err := l.end(p, process, n, sends, end)
-		l.recorder.ended(process, n, result, nil, sends, err)
-		if err != nil {
-			return err
-		}
-	}
+	return l.each(ctx, l.recorder, process, p.BeginTransaction, func(n int, sends []send, end fate) (outcome, error) {
+		return l.end(p, process, n, sends, end)
+	})
 }
 
 // end sends, ends the transaction as it was drawn, and says what became of it. An error ends its producer.
