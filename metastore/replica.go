@@ -41,6 +41,7 @@ type ownEntry struct {
 	term   Term
 	number uint64
 	landed bool
+	passed bool // by a snapshot, perhaps: it may be in it
 	result Result
 }
 
@@ -248,6 +249,11 @@ func (r *Replica) restore(version Version, snapshot []byte, at time.Time) error 
 		r.stopLocked(fmt.Errorf("%w: %w", ErrStopped, err))
 		return r.mu.err
 	}
+	if own := r.mu.own; own != nil && !own.landed {
+		// Only the number just before it proves that it is not in there. None proves nothing: a
+		// term that has ended is forgotten, and so it may be between here and the next look.
+		own.passed = own.number == 1 || r.mu.fold.numbers[own.term] != own.number-1
+	}
 	r.mu.since = Since{SnapshotBytes: int64(len(snapshot)), Snapshot: version, At: at}
 	r.mu.sums = sums{}
 	r.mu.held.drop(version)
@@ -286,7 +292,7 @@ func (r *Replica) expect(t Term, number uint64) error {
 // ownOutcome is what is known of this agent's append in flight.
 type ownOutcome struct {
 	landed  bool    // the first entry with its number is folded: result is certain
-	skipped bool    // it is folded, but in a snapshot: what it came to can't be known
+	skipped bool    // a snapshot may have it: what it came to can't be known
 	version Version // of the state
 	result  Result
 }
@@ -297,7 +303,7 @@ func (r *Replica) outcome() (ownOutcome, error) {
 	defer r.mu.RUnlock()
 	own := r.mu.own
 	o := ownOutcome{landed: own.landed, result: own.result, version: r.mu.fold.version}
-	o.skipped = !own.landed && r.mu.fold.numbers[own.term] >= own.number
+	o.skipped = !own.landed && (own.passed || r.mu.fold.numbers[own.term] >= own.number)
 	return o, r.mu.err
 }
 

@@ -222,7 +222,7 @@ func (w *Writer) send(ctx context.Context, parts []AppendPart, rows *Rows, blind
 		case errors.As(err, &lostTail):
 			r := w.follower.replicas[lostTail.Journal]
 			r.stop(lostTail)
-			w.log.Error("a journal has stopped", "journal", lostTail.Journal, "err", lostTail)
+			w.follower.stopped(r, lostTail)
 			return nil, r.Err()
 		}
 		w.trouble.Meet(err)
@@ -305,8 +305,10 @@ func (w *Writer) foldAt(ctx context.Context, parts []AppendPart, versions []Vers
 		case o.skipped:
 			return nil, fmt.Errorf("%w: %v was restored past it", ErrUnknown, p.Journal)
 		case !o.landed && o.version >= versions[i]:
-			r.stop(fmt.Errorf("%w: version %d was assigned, and %d was seen: the metastore lost its tail",
-				ErrStopped, versions[i], o.version))
+			err := fmt.Errorf("%w: version %d was assigned, and %d was seen: the metastore lost its tail",
+				ErrStopped, versions[i], o.version)
+			r.stop(err)
+			w.follower.stopped(r, err)
 			return nil, r.Err()
 		case !o.landed:
 			return nil, fmt.Errorf("%w: %v is at version %d before %d", ErrUnknown, p.Journal, o.version, versions[i])

@@ -79,11 +79,17 @@ func newStore(t *testing.T) metastore.Store {
 
 func newAgent(t *testing.T, ctx context.Context, store metastore.Store) *agent {
 	t.Helper()
+	return newAgentOn(t, ctx, store, nil)
+}
+
+// newAgentOn is newAgent with a bucket, for the tests that have snapshots.
+func newAgentOn(t *testing.T, ctx context.Context, store metastore.Store, bucket metastore.Objects) *agent {
+	t.Helper()
 	info, err := store.BeginTerm(ctx, metastore.AgentInfo{}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{term: info.Term, follower: metastore.NewFollower(store, nil, metastore.DefaultFollowerConfig())}
+	a := &agent{term: info.Term, follower: metastore.NewFollower(store, bucket, metastore.DefaultFollowerConfig())}
 	for _, j := range journals {
 		m := &tally{}
 		a.tallies = append(a.tallies, m)
