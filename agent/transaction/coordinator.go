@@ -82,7 +82,7 @@ func (l *lane) do(ctx context.Context, id string, judge func(s *stored.State) ve
 			fresh = true
 			continue
 		}
-		o, err := l.await(ctx, &request{id: id, judge: judge, done: make(chan outcome, 1)})
+		o, err := l.await(ctx, &request{id: id, judge: judge, left: func() bool { return ctx.Err() != nil }, done: make(chan outcome, 1)})
 		switch {
 		case err != nil:
 			return Answer{}, err
@@ -102,7 +102,7 @@ func (l *lane) do(ctx context.Context, id string, judge func(s *stored.State) ve
 	return Answer{}, fmt.Errorf("%w: the transactional id kept changing", ErrNotAvailable)
 }
 
-// await has a request go its way in the lane. If ctx ends, it may still.
+// await has a request go its way in the lane. If ctx ends and it is in an append, it may still.
 func (l *lane) await(ctx context.Context, r *request) (outcome, error) {
 	if err := l.submit(r); err != nil {
 		return outcome{}, unavailable(err)

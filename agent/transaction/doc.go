@@ -23,6 +23,8 @@
 // Invariants:
 //   - Nothing is answered that is not folded.
 //   - Of one id there is at most one effect in an append, so each is judged on what it meets.
+//   - An end that is judged again, because another agent was faster, ends no later transaction
+//     than the one that was ongoing when it was judged first.
 //   - A transaction that is Prepared is finished by the agent that decided it or, after
 //     ResumeEvery, by its journal's coordinator.
 //

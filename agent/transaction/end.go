@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"context"
+	"fmt"
 
 	stored "github.com/wadi-io/wadi/metastore/transaction"
 )
@@ -24,9 +25,27 @@ func (c *Coordinator) End(ctx context.Context, x End) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	var meant uint64
 	return withProducerID(ctx, x.NewID, func(fresh int64) (Answer, error) {
-		return l.do(ctx, x.ID, func(s *stored.State) verdict { return x.judge(s.Get(x.ID), fresh) })
+		return l.do(ctx, x.ID, func(s *stored.State) verdict { return x.judgeMeant(s.Get(x.ID), fresh, &meant) })
 	})
+}
+
+// judgeMeant is judge, but that what a client of version 1 asks ends no later transaction than
+// the one that was ongoing when it came here: of its epoch there may be a next one by the time that it
+// is judged again, because another agent has ended the one that was meant. meant is its number, 0 before.
+func (x *End) judgeMeant(t *stored.Transaction, fresh int64, meant *uint64) verdict {
+	v := x.judge(t, fresh)
+	if x.Version2 || v.decision == nil {
+		return v
+	}
+	if *meant == 0 {
+		*meant = t.Number
+	}
+	if *meant != t.Number {
+		return verdict{err: fmt.Errorf("%w: the transaction that was to be ended has ended", ErrNotAvailable), sure: true}
+	}
+	return v
 }
 
 // judge says what becomes of it, as Kafka's coordinator would.

@@ -45,6 +45,10 @@ func (l *lane) gather() *flight {
 	metastore.ViewAt(l.replica(), func(s *stored.State, v metastore.Version) {
 		f.expect = v
 		for _, r := range queue {
+			if r.left != nil && r.left() {
+				// Its client asks again elsewhere, maybe, and may be in another transaction by now.
+				continue
+			}
 			if taken[r.id] {
 				rest = append(rest, r)
 				continue

@@ -40,9 +40,10 @@ func (v *verdict) settled() bool { return v.effect == nil && v.decision == nil &
 type request struct {
 	id    string
 	judge func(s *stored.State) verdict // under the replica's lock: it must not block
+	left  func() bool                   // whether nobody waits for it any more; nil: nobody does, and it is to be done
 	alone bool                          // a strict append of it was refused: it goes without its markers
 	done  chan outcome                  // has room for one
-	own   bool                          // nobody waits for it; of an id there is one in the queue
+	own   bool                          // the coordinator's; of an id there is one in the queue
 }
 
 // outcome is what became of a request in its lane.
