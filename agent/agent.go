@@ -30,6 +30,7 @@ type Agent struct {
 	ready    chan struct{}
 	isReady  func()
 	kafka    atomic.Value // string: the address it listens on
+	http     atomic.Value // string: the one for HTTP
 	serving  atomic.Pointer[term]
 	waiting  atomic.Pointer[error] // why it doesn't serve, while it tries to; nil: it has not failed
 }
@@ -46,6 +47,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{cfg: cfg, settings: settings, ready: make(chan struct{})}
 	a.isReady = sync.OnceFunc(func() { close(a.ready) })
 	a.kafka.Store("")
+	a.http.Store("")
 	return a, nil
 }
 
@@ -54,6 +56,9 @@ func (a *Agent) Ready() <-chan struct{} { return a.ready }
 
 // KafkaAddr returns the address that the agent listens on, empty before it does.
 func (a *Agent) KafkaAddr() string { return a.kafka.Load().(string) }
+
+// HTTPAddr returns the address that the agent serves HTTP on, empty before it does and without HTTP.
+func (a *Agent) HTTPAddr() string { return a.http.Load().(string) }
 
 // Run opens bucket and metastore, waiting for them if need be, and serves clients, term
 // after term, until ctx ends; then it drains: requests in flight are answered within
@@ -74,6 +79,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		group.Go(func() error { return p.peerDoor.run(background) })
 	}
 	if p.http != nil {
+		a.http.Store(p.http.Addr().String())
 		server, err := wadihttp.New(p.httpConfig, p.registry, a.readiness)
 		if err != nil {
 			stop()

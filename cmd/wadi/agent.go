@@ -160,7 +160,7 @@ func (p *program) runAgent(ctx context.Context, config agent.Config) error {
 		defer close(watched)
 		select {
 		case <-a.Ready():
-			config.Log.Info("ready", "kafka", a.KafkaAddr(), "http", config.HTTP, "bucket", redacted(config.Bucket), "metastore", redacted(config.Metastore))
+			config.Log.Info("ready", "kafka", a.KafkaAddr(), "http", a.HTTPAddr(), "bucket", redacted(config.Bucket), "metastore", redacted(config.Metastore))
 		case <-watching.Done():
 		}
 	}()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,6 +193,25 @@ func TestDev_SIGTERMDrains(t *testing.T) {
 		wantKeyed(t, consumed(t, kafka, topic), 3, 50)
 		p.signal(syscall.SIGTERM)
 		p.end()
+	}
+}
+
+// The log's "ready" names the port that was bound, not the 0 that was asked for.
+func TestDev_TellsWhereHTTPIs(t *testing.T) {
+	p, _ := startDev(t, t.TempDir(), "127.0.0.1:0", "--http", "127.0.0.1:0")
+	var line struct{ Msg, HTTP string }
+	for _, text := range strings.Split(p.stderr.String(), "\n") {
+		if json.Unmarshal([]byte(text), &line) == nil && line.Msg == "ready" {
+			break
+		}
+	}
+	answer, err := http.Get("http://" + line.HTTP + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("%s is answered %s", line.HTTP, answer.Status)
 	}
 }
 
