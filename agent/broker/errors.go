@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/wadi-io/wadi/agent/fetch"
 	"github.com/wadi-io/wadi/agent/group"
@@ -143,12 +144,19 @@ func codeOf(err error) int16 {
 	return wire.CodeUnknownServerError
 }
 
+// messageBytesMax bounds an answer's message, in bytes: what it quotes may be as long as the
+// longest string that the older versions of the protocol can hold.
+const messageBytesMax = 8 << 10
+
 // messageOf returns the message that goes with codeOf, nil for nil and where there is none.
 func messageOf(err error) *string {
 	if err == nil {
 		return nil
 	}
 	message := err.Error()
+	if len(message) > messageBytesMax {
+		message = strings.ToValidUTF8(message[:messageBytesMax], "") + "…"
+	}
 	if message == "" {
 		return nil // Kafka says nothing more than the code here
 	}

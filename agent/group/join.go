@@ -109,6 +109,10 @@ func (g *group) accepts(id string) bool {
 	return m != nil || len(g.order) < g.c.cfg.GroupSizeMax
 }
 
+// memberPrefixBytesMax bounds what a member's id has of its client's id or instance, in bytes: the
+// longest client id that a request can have, and more behind it, is no string that an answer can.
+const memberPrefixBytesMax = 16 << 10
+
 // joinNew takes a member that has no id.
 func (g *group) joinNew(j Join, answer chan Joined) {
 	if !g.supports(j.ProtocolType, j.Protocols) {
@@ -119,7 +123,7 @@ func (g *group) joinNew(j Join, answer chan Joined) {
 	if j.Instance != "" {
 		prefix = j.Instance
 	}
-	id := prefix + "-" + uuid.NewString()
+	id := prefix[:min(len(prefix), memberPrefixBytesMax)] + "-" + uuid.NewString()
 	switch existing, known := g.static[j.Instance]; {
 	case j.Instance != "" && known:
 		g.replaceStatic(j, existing, id, answer)

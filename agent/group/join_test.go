@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -105,6 +106,18 @@ func TestJoin_IDFirst(t *testing.T) {
 		second := join("")
 		if inTime := join(second.MemberID); inTime.Err != nil || inTime.MemberID != second.MemberID {
 			t.Errorf("in time: %+v", inTime)
+		}
+	})
+}
+
+// TestJoin_LongClientID: the id of a member whose client's is as long as can be fits into an answer.
+func TestJoin_LongClientID(t *testing.T) {
+	bubble(t, func(t *testing.T, c *cluster) {
+		a := c.start(nil)
+		j := a.Join(t.Context(), Join{Group: "g", ClientID: strings.Repeat("c", math.MaxInt16), SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
+			ProtocolType: "consumer", Protocols: []Protocol{{Name: "range"}}, NeedsID: true})
+		if j.Err != ErrMemberIDRequired || !strings.HasPrefix(j.MemberID, "ccc") || len(j.MemberID) > math.MaxInt16 {
+			t.Errorf("%v, an id of %d bytes", j.Err, len(j.MemberID))
 		}
 	})
 }
