@@ -44,10 +44,13 @@ func (a *archiving) from() int64 { return max(a.expected, a.logStart) }
 
 // Archive archives the partitions of a shard whose records have waited long enough.
 func (c *Compactor) Archive(ctx context.Context, i int) error {
-	var memory archiveMemory
-	for _, a := range c.archivings(i) {
+	due := c.archivings(i)
+	if len(due) > 0 {
+		c.space.forArchive()
+	}
+	for _, a := range due {
 		for range archiveJobsMax {
-			done, err := c.archive(ctx, i, &a, &memory)
+			done, err := c.archive(ctx, i, &a)
 			if err != nil {
 				return fmt.Errorf("archive partition %v: %w", a.id, err)
 			}
@@ -111,7 +114,7 @@ func (a *archiving) due(now, since time.Time) bool {
 
 // archive is one job. done says that nothing is left of what was stable when the partition was
 // found due, or that this agent has nothing to do with it now.
-func (c *Compactor) archive(ctx context.Context, i int, a *archiving, memory *archiveMemory) (done bool, err error) {
+func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool, err error) {
 	w, err := c.archiveWork(ctx, i, a)
 	if err != nil || w == nil {
 		return true, err
@@ -124,6 +127,7 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving, memory *ar
 	if err != nil {
 		return true, fmt.Errorf("the schema: %w", err) // written by something that did not check it
 	}
+	memory := &c.space.archive.decoding
 	hours, to, err := w.hours(memory, archive.NewTyping(schema))
 	if err != nil {
 		c.stop(a.id, err)
@@ -257,7 +261,7 @@ func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.
 	rows := t.Rows
 	info.Cluster, info.Topic, info.Partition = c.deps.Store.Cluster().ID, a.policy.Topic, a.id.Index
 	info.TopicID = base64.RawURLEncoding.EncodeToString(a.topicID[:])
-	body, err := c.encoder.Encode(info, t)
+	body, err := c.space.archive.encoder.Encode(info, t)
 	if err != nil {
 		return nil, fmt.Errorf("encode offsets %d to %d: %w", rows[0].Offset, rows[len(rows)-1].Offset, err)
 	}

@@ -366,7 +366,7 @@ func TestArchive_ScatteredTimes(t *testing.T) {
 		wk := &work{id: p0, to: 2001}
 		wk.keep(0, 2000, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records))
 		wk.keep(2000, 2001, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records[:1]))
-		got, to, err := wk.hours(new(archiveMemory), nil)
+		got, to, err := wk.hours(new(decoding), nil)
 		if err != nil || to != 2000 || len(got) < want || len(got) > want+1 {
 			t.Fatalf("%d hours to %d, %v", len(got), to, err)
 		}

@@ -202,6 +202,7 @@ func (c *Compactor) overdue(ctx context.Context, row *metastore.ExtentRow, polic
 
 // step reads one job's rows, and remembers their keys or filters them.
 func (c *Compactor) step(ctx context.Context, p *pass) (done bool, err error) {
+	c.space.forMerging()
 	logStart := int64(0)
 	metastore.View(c.deps.Replica(p.shard), func(s *shard.State) { logStart, _, _, _ = s.Bounds(p.id) })
 	rows, err := c.deps.Store.Extents(ctx, metastore.ExtentQuery{

@@ -120,8 +120,7 @@ type Compactor struct {
 	pass      *pass // of key compaction, one at a time
 	looks     map[shard.PartitionID]look
 	waiting   map[int]map[shard.PartitionID]time.Time // by shard: since when partitions have records for the archive
-	encoder   archive.Encoder
-	piece     []byte // of an output that is read back
+	space     workspace
 	mu        struct {
 		sync.Mutex
 		troubles
@@ -192,6 +191,7 @@ func (c *Compactor) Run(ctx context.Context) error {
 				return err
 			}
 		}
+		c.space = workspace{}
 		now := c.deps.Now()
 		if c.deps.Mine(0) && now.Sub(collected) >= c.cfg.CollectEvery {
 			collected = now

@@ -9,14 +9,14 @@ import (
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
-// archiveMemory is what the jobs of one shard's turn use again; it is let go after it.
-type archiveMemory struct {
+// decoding is the memory that jobs of the archive decode records in.
+type decoding struct {
 	reader batch.Reader
 	rows   []archive.Row // the longest table's
 }
 
 // release has the memory of a job's hours used by the next.
-func (m *archiveMemory) release(hours map[archive.Hour]*hourly) {
+func (m *decoding) release(hours map[archive.Hour]*hourly) {
 	m.reader.Reset()
 	for _, h := range hours {
 		if cap(h.typed.Rows) > cap(m.rows) {
@@ -32,7 +32,7 @@ type hourly struct {
 
 // hours decodes the work's records, those of aborted transactions and markers left out, by
 // the hours of their timestamps, until they are enough; to is the offset after the last one decoded. typing may be nil.
-func (w *work) hours(m *archiveMemory, typing *archive.Typing) (hours map[archive.Hour]*hourly, to int64, err error) {
+func (w *work) hours(m *decoding, typing *archive.Typing) (hours map[archive.Hour]*hourly, to int64, err error) {
 	hours = map[archive.Hour]*hourly{}
 	size, rowBytes := 0, 0
 	if typing != nil {
@@ -42,6 +42,8 @@ func (w *work) hours(m *archiveMemory, typing *archive.Typing) (hours map[archiv
 	// for all there are: mostly they are of one hour.
 	var at *hourly
 	var gathered archive.Hour
+	first := archive.Table{Rows: slices.Grow(m.rows[:0], w.recordsMax())}
+	m.rows = nil
 	for _, b := range w.batches {
 		// A batch may have been merged already or not: its header's offsets are patched here.
 		batch.SetBaseOffset(b.body, b.base)
@@ -55,14 +57,18 @@ func (w *work) hours(m *archiveMemory, typing *archive.Typing) (hours map[archiv
 		if size >= archiveRowBytesMax || size > 0 && len(hours) >= archiveHoursMax {
 			return hours, b.base, nil
 		}
-		for r, err := range m.reader.Records(b.body, archiveBatchBytesMax) {
-			if err != nil {
-				return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
-			}
-			if r.Offset < w.from || r.Offset >= w.to {
+		// A record is decoded where its row will be, if it is of the hour that is gathered.
+		table := &first
+		if at != nil {
+			table = &at.typed
+		}
+		row := table.Next()
+		for m.reader.Open(b.body, archiveBatchBytesMax); m.reader.Next(&row.Record); row = table.Next() {
+			if row.Offset < w.from || row.Offset >= w.to {
 				continue
 			}
-			if hour := archive.HourOf(r.Timestamp); at == nil || hour != gathered {
+			row.AppendTime = h.LogAppendTime()
+			if hour := archive.HourOf(row.Timestamp); at == nil || hour != gathered {
 				if hours[hour] == nil && len(hours) >= archiveBatchHoursMax {
 					hour = archive.NoHour // a batch of a million records in as many hours doesn't make as many objects
 				}
@@ -70,19 +76,25 @@ func (w *work) hours(m *archiveMemory, typing *archive.Typing) (hours map[archiv
 					hours[hour] = &hourly{}
 				}
 				if at == nil {
-					hours[hour].typed.Rows, m.rows = slices.Grow(m.rows[:0], w.recordsMax()), nil
+					hours[hour].typed = first
 				}
 				at, gathered = hours[hour], hour
+				table = &at.typed
 			}
-			row := archive.Row{Record: r, AppendTime: h.LogAppendTime()}
 			size += row.Size() + rowBytes
 			if typing == nil {
-				at.typed.Rows = append(at.typed.Rows, row)
-			} else if why := typing.Append(&at.typed, row); why != nil {
+				table.Append(row)
+			} else if why := typing.Append(table, row); why != nil {
 				at.dead.AppendDead(row, why)
 				size += archive.DeadBytesMax
 			}
 		}
+		if err := m.reader.Err(); err != nil {
+			return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
+		}
+	}
+	if at == nil {
+		m.rows = first.Rows
 	}
 	return hours, w.to, nil
 }

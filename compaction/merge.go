@@ -15,6 +15,7 @@ const jobsMax = 8
 // Merge merges what a shard has below its partitions' last stable offsets, and then
 // its small extents again.
 func (c *Compactor) Merge(ctx context.Context, i int) error {
+	c.space.forMerging()
 	for range jobsMax {
 		works := c.plan(i)
 		if len(works) == 0 {

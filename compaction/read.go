@@ -58,12 +58,12 @@ const stretchBytesMax = 16 << 20
 // out and tried again later; one whose source is damaged, read a second time too, is
 // stopped. What it returns is complete.
 func (c *Compactor) read(ctx context.Context, works []*work) ([]*work, error) {
-	whole, damaged, err := c.readOnce(ctx, works)
+	whole, damaged, err := c.readOnce(ctx, works, &c.space.source)
 	if err != nil || len(damaged) == 0 {
 		return whole, err
 	}
 	// Bits flip on the way too: what the bucket holds is wrong only if it is so again.
-	again, damaged, err := c.readOnce(ctx, damaged)
+	again, damaged, err := c.readOnce(ctx, damaged, new([]byte)) // the others' bytes stay
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +75,9 @@ func (c *Compactor) read(ctx context.Context, works []*work) ([]*work, error) {
 	return whole, nil
 }
 
-// readOnce reads and checks the sources of the works. It puts off those that can't be read.
-func (c *Compactor) readOnce(ctx context.Context, works []*work) (whole, damaged []*work, err error) {
-	if err := c.load(ctx, works); err != nil {
+// readOnce reads and checks the sources of the works, whose bytes are in into afterwards. It puts off those that can't be read.
+func (c *Compactor) readOnce(ctx context.Context, works []*work, into *[]byte) (whole, damaged []*work, err error) {
+	if err := c.load(ctx, works, into); err != nil {
 		return nil, nil, err
 	}
 	var unread []shard.PartitionID
@@ -100,16 +100,22 @@ func (c *Compactor) readOnce(ctx context.Context, works []*work) (whole, damaged
 	return whole, damaged, nil
 }
 
-// load reads the sources' bytes, as far as the bucket gives them.
-func (c *Compactor) load(ctx context.Context, works []*work) error {
+// load reads the sources' bytes, as far as the bucket gives them, over what was there.
+func (c *Compactor) load(ctx context.Context, works []*work, into *[]byte) error {
 	group, getting := errgroup.WithContext(ctx)
 	group.SetLimit(c.cfg.ReadsMax)
-	for _, st := range stretches(works, c.cfg.GapBytesMax, stretchBytesMax) {
+	all, bytes := stretches(works, c.cfg.GapBytesMax, stretchBytesMax), int64(0)
+	for _, st := range all {
+		bytes += st.end - st.begin
+	}
+	memory := room(into, bytes)
+	for _, st := range all {
+		body := memory[:st.end-st.begin]
+		memory = memory[len(body):]
 		if err := c.pace.take(ctx, st.end-st.begin); err != nil {
 			return errors.Join(err, group.Wait())
 		}
 		group.Go(func() error {
-			body := make([]byte, st.end-st.begin)
 			n, err := c.deps.Bucket.GetInto(getting, st.id.Key(), st.begin, body)
 			c.Stats.BytesRead.Add(int64(n))
 			for _, s := range st.sources {

@@ -38,7 +38,7 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 		}
 	}
 	var builder segment.MergedBuilder
-	builder.Begin(make([]byte, 0, size+size/64+64<<10), segment.MergedInfo{
+	builder.Begin(room(&c.space.output, int64(size+size/64+64<<10)), segment.MergedInfo{
 		Cluster: c.deps.Store.Cluster().ID, ID: id, Written: c.deps.Now().UnixMilli(), Shard: shard,
 	})
 	for _, w := range works {
@@ -48,6 +48,7 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 		}
 	}
 	body, extents := builder.Finish()
+	c.space.output = body
 	if err := c.pace.take(ctx, int64(len(body))); err != nil {
 		return nil, err
 	}
@@ -132,12 +133,7 @@ var errOutput = errors.New("the output read back is not what was written")
 
 // compare reads an object back: nothing else than body, and nothing after it.
 func (c *Compactor) compare(ctx context.Context, key string, body []byte) error {
-	if n := min(comparePiece, len(body)+1); cap(c.piece) < n {
-		c.piece = make([]byte, n)
-	} else {
-		c.piece = c.piece[:n]
-	}
-	piece := c.piece
+	piece := room(&c.space.piece, int64(min(comparePiece, len(body)+1)))
 	for at := 0; ; {
 		n, err := c.deps.Bucket.GetInto(ctx, key, int64(at), piece)
 		switch want := body[at:min(at+len(piece), len(body))]; {

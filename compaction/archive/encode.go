@@ -48,6 +48,7 @@ const (
 
 // Encoder makes objects, one after the other.
 type Encoder struct {
+	out          bytes.Buffer
 	values       []parquet.ByteArray
 	ints         []int64
 	doubles      []float64
@@ -57,7 +58,7 @@ type Encoder struct {
 	levels, reps []int16
 }
 
-// Encode returns the object of a table. Deterministic.
+// Encode returns the object of a table, until the next one is made. Deterministic.
 func (e *Encoder) Encode(info Info, t *Table) ([]byte, error) {
 	if info.Dead {
 		info.Columns = nil
@@ -88,9 +89,9 @@ func (e *Encoder) Encode(info Info, t *Table) ([]byte, error) {
 	for i := range rows {
 		size += len(rows[i].Key) + len(rows[i].Value)
 	}
-	var out bytes.Buffer
-	out.Grow(size / growthRatio) // mostly what comes of it
-	w := file.NewParquetWriter(&out, root, file.WithWriterProps(properties(info.Columns)), file.WithWriteMetadata(meta))
+	e.out.Reset()
+	e.out.Grow(size / growthRatio) // mostly what comes of it
+	w := file.NewParquetWriter(&e.out, root, file.WithWriterProps(properties(info.Columns)), file.WithWriteMetadata(meta))
 	for at := 0; at < len(rows); at += rowsPerGroup {
 		group := w.AppendRowGroup()
 		if err := e.group(group, &info, t.part(at, min(at+rowsPerGroup, len(rows)), len(info.Columns))); err != nil {
@@ -103,7 +104,7 @@ func (e *Encoder) Encode(info Info, t *Table) ([]byte, error) {
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("close the object: %w", err)
 	}
-	return out.Bytes(), nil
+	return e.out.Bytes(), nil
 }
 
 // writer writes a column.

@@ -1,6 +1,10 @@
 package archive
 
-import "github.com/wadi-io/wadi/metastore/columns"
+import (
+	"slices"
+
+	"github.com/wadi-io/wadi/metastore/columns"
+)
 
 // Table is the rows of one object, in the order of their offsets.
 type Table struct {
@@ -13,8 +17,25 @@ type Table struct {
 const DeadBytesMax = 512
 
 // AppendDead appends a row that could not be typed, and why.
-func (t *Table) AppendDead(r Row, why error) {
-	t.Rows, t.errors = append(t.Rows, r), append(t.errors, why.Error())
+func (t *Table) AppendDead(r *Row, why error) {
+	t.Rows, t.errors = append(t.Rows, *r), append(t.errors, why.Error())
+}
+
+// Next returns where the row after the last one will be, for who decodes it there before it is appended.
+func (t *Table) Next() *Row {
+	n := len(t.Rows)
+	if n == cap(t.Rows) {
+		t.Rows = slices.Grow(t.Rows, 1)
+	}
+	return &t.Rows[:n+1][n]
+}
+
+// Append appends a row.
+func (t *Table) Append(r *Row) {
+	if next := t.Next(); next != r {
+		*next = *r
+	}
+	t.Rows = t.Rows[:len(t.Rows)+1]
 }
 
 // part is some of the rows, with what is beside them.

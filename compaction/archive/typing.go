@@ -50,7 +50,7 @@ func NewTyping(s columns.Schema) *Typing {
 
 // Append appends a row with its typed columns to table. An error says why they can't be read
 // from it: then it is not appended.
-func (t *Typing) Append(table *Table, r Row) error {
+func (t *Typing) Append(table *Table, r *Row) error {
 	clear(t.cells)
 	clear(t.seen)
 	if r.Value != nil {
@@ -58,7 +58,8 @@ func (t *Typing) Append(table *Table, r Row) error {
 			return err
 		}
 	}
-	table.Rows, table.cells = append(table.Rows, r), append(table.cells, t.cells...)
+	table.Append(r)
+	table.cells = append(table.cells, t.cells...)
 	return nil
 }
 

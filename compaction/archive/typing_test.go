@@ -35,8 +35,8 @@ func typedAs(t *testing.T, kind, value string) string {
 	var typed, dead Table
 	info := testInfo
 	info.Columns = s
-	if err := NewTyping(s).Append(&typed, row); err != nil {
-		dead.AppendDead(row, err)
+	if err := NewTyping(s).Append(&typed, &row); err != nil {
+		dead.AppendDead(&row, err)
 		info.Dead, typed = true, dead
 	}
 	body, err := new(Encoder).Encode(info, &typed)
@@ -162,7 +162,7 @@ func TestTyping_Rows(t *testing.T) {
 		if i%7 == 3 {
 			value = `{"half": null}`
 		}
-		if err := typing.Append(&table, Row{Record: batch.Record{Offset: int64(i), Value: []byte(value)}}); err != nil {
+		if err := typing.Append(&table, &Row{Record: batch.Record{Offset: int64(i), Value: []byte(value)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -210,7 +210,7 @@ func FuzzTyping(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		var table Table
-		if err := NewTyping(schema).Append(&table, Row{Record: batch.Record{Value: value}}); err != nil || value == nil {
+		if err := NewTyping(schema).Append(&table, &Row{Record: batch.Record{Value: value}}); err != nil || value == nil {
 			return
 		}
 		var want struct {

@@ -3,7 +3,6 @@ package batch
 import (
 	"bytes"
 	"io"
-	"iter"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -19,6 +18,8 @@ type Reader struct {
 	chunk      []byte
 	full, free [][]byte
 	last       int // bytes of the batch before: the next is about as large
+	cursor     cursor
+	headers    headerRoom
 }
 
 // Bounds of a chunk, in bytes. A Reader begins with the smallest, and takes twice as much each time.
@@ -27,10 +28,18 @@ const (
 	chunkBytesMax = 4 << 20
 )
 
-// Records is the function Records, but that what it yields stands in the batch or in memory of the Reader's, until Reset.
-func (r *Reader) Records(b []byte, decompressedBytesMax int) iter.Seq2[Record, error] {
-	return records(b, func(codec Codec, src []byte) ([]byte, error) { return r.decompress(codec, src, decompressedBytesMax) })
+// Open begins with the records of the batch that b begins with; it is to Next what the function Records is to its
+// iteration. What Next decodes stands in the batch or in memory of the Reader's, until Reset.
+func (r *Reader) Open(b []byte, decompressedBytesMax int) {
+	r.cursor.d.room = &r.headers
+	r.cursor.open(b, func(codec Codec, src []byte) ([]byte, error) { return r.decompress(codec, src, decompressedBytesMax) })
 }
+
+// Next decodes the next record into what the caller has for it, all fields. False: there is none, or Err says why.
+func (r *Reader) Next(into *Record) bool { return r.cursor.next(into) }
+
+// Err is what ended the records of the batch that was opened last, nil if they came to their end.
+func (r *Reader) Err() error { return r.cursor.err }
 
 // Reset has the memory used again: no record that was yielded is looked at any more.
 func (r *Reader) Reset() {
@@ -38,7 +47,7 @@ func (r *Reader) Reset() {
 	if cap(r.chunk) > 0 {
 		r.free = append(r.free, r.chunk)
 	}
-	r.full, r.chunk = r.full[:0], nil
+	r.full, r.chunk, r.cursor, r.headers = r.full[:0], nil, cursor{}, headerRoom{}
 }
 
 func (r *Reader) decompress(codec Codec, src []byte, bytesMax int) (out []byte, err error) {

@@ -34,14 +34,14 @@ func TestReader_IsRecords(t *testing.T) {
 			b = with(h, h.Codec(), compress(t, h.Codec(), plain[HeaderSize:]))
 			limit := len(plain) - HeaderSize
 			if n%10 == 9 && h.Codec() != None { // a bomb keeps nothing from being read after it
-				if _, err := collectFrom(r.Records(b, limit-1)); !errors.Is(err, ErrTooLarge) {
+				if _, err := readBatch(&r, b, limit-1); !errors.Is(err, ErrTooLarge) {
 					t.Fatalf("%v, one byte less allowed: %v", h.Codec(), err)
 				}
-				if _, err := collectFrom(r.Records(b[:len(b)-1], limit)); err == nil {
+				if _, err := readBatch(&r, b[:len(b)-1], limit); err == nil {
 					t.Fatalf("%v, cut: no error", h.Codec())
 				}
 			}
-			one, err := collectFrom(r.Records(b, limit))
+			one, err := readBatch(&r, b, limit)
 			if err != nil || !reflect.DeepEqual(one, records) {
 				t.Fatalf("round %d, batch %d, %v of %d bytes: %v", round, n, h.Codec(), size, err)
 			}
@@ -58,15 +58,12 @@ func TestReader_IsRecords(t *testing.T) {
 	}
 }
 
-func collectFrom(records func(func(Record, error) bool)) ([]Record, error) {
-	var all []Record
-	for r, err := range records {
-		if err != nil {
-			return all, err
-		}
-		all = append(all, r)
+func readBatch(r *Reader, b []byte, bytesMax int) (all []Record, err error) {
+	var record Record
+	for r.Open(b, bytesMax); r.Next(&record); {
+		all = append(all, record)
 	}
-	return all, nil
+	return all, r.Err()
 }
 
 // A Reader that was reset takes its memory again, and no more.
@@ -80,7 +77,7 @@ func TestReader_Keeps(t *testing.T) {
 		var held []int // bytes, after each round
 		for range 3 {
 			for range batches {
-				if _, err := collectFrom(r.Records(b, 1<<20)); err != nil {
+				if _, err := readBatch(&r, b, 1<<20); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -58,39 +58,15 @@ func Records(b []byte, decompressedBytesMax int) iter.Seq2[Record, error] {
 // records iterates over the records of the batch that b begins with.
 func records(b []byte, unpack func(codec Codec, src []byte) ([]byte, error)) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		h, b, _, err := Next(b)
-		if err != nil {
-			yield(Record{}, err)
-			return
-		}
-		d := decoder{rest: b[HeaderSize:]}
-		if codec := h.Codec(); codec != None {
-			if d.rest, err = unpack(codec, d.rest); err != nil {
-				yield(Record{}, err)
-				return
-			}
-		}
-		if h.Records < 0 || int64(h.Records) > int64(len(d.rest)/recordSizeMin) {
-			yield(Record{}, fmt.Errorf("%w: %d bytes can't hold %d records", ErrInvalid, len(d.rest), h.Records))
-			return
-		}
-		previous := int32(-1)
-		for i := range h.Records {
-			r, delta, err := d.record(&h)
-			if err == nil && (delta <= previous || delta > h.LastOffsetDelta) {
-				err = fmt.Errorf("%w: offset delta %d after %d, the last being %d", ErrInvalid, delta, previous, h.LastOffsetDelta)
-			}
-			if err != nil {
-				yield(Record{}, fmt.Errorf("record %d of %d: %w", i+1, h.Records, err))
-				return
-			}
-			previous = delta
+		var c cursor
+		var r Record
+		for c.open(b, unpack); c.next(&r); {
 			if !yield(r, nil) {
 				return
 			}
 		}
-		if len(d.rest) > 0 {
-			yield(Record{}, fmt.Errorf("%w: %d bytes follow the last record", ErrInvalid, len(d.rest)))
+		if c.err != nil {
+			yield(Record{}, c.err)
 		}
 	}
 }
@@ -99,6 +75,7 @@ func records(b []byte, unpack func(codec Codec, src []byte) ([]byte, error)) ite
 type decoder struct {
 	rest  []byte
 	fault string
+	room  *headerRoom // nil: headers are allocated one record's at a time
 }
 
 func (d *decoder) fail(what string) {
@@ -110,7 +87,7 @@ func (d *decoder) fail(what string) {
 
 // record decodes one record and its offset delta.
 func (d *decoder) record(h *Header) (Record, int32, error) {
-	in := decoder{rest: d.bytes(d.int32("length"), "record")}
+	in := decoder{rest: d.bytes(d.int32("length"), "record"), room: d.room}
 	if d.fault != "" {
 		return Record{}, 0, fmt.Errorf("%w: its %s", ErrInvalid, d.fault)
 	}
@@ -145,7 +122,7 @@ func (d *decoder) headers() []RecordHeader {
 	if n == 0 {
 		return nil
 	}
-	headers := make([]RecordHeader, n)
+	headers := d.room.take(int(n))
 	for i := range headers {
 		headers[i] = RecordHeader{Key: d.bytes(d.int32("header"), "header"), Value: d.nullable("header")}
 	}

@@ -4,11 +4,13 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime/metrics"
 	"runtime/pprof"
+	"slices"
 	"time"
 
 	"github.com/wadi-io/wadi/compaction/archive"
@@ -19,10 +21,11 @@ import (
 // archiving measures what the archive costs beside the encoder that it uses.
 type archiving struct {
 	file  string // gzip of a JSON array, each element a record
-	bytes int64  // of values, the elements repeated
+	bytes int64  // of a round's values, the elements repeated
 	// join is how many elements, which follow one another, a record is an array of; 1: it is the element.
-	join int
-	// profile is where to write a profile of the archive's CPU time; empty: nowhere.
+	join   int
+	rounds int
+	// profile is where to write profiles of the archive's CPU time, with each round's number behind it; empty: nowhere.
 	profile string
 }
 
@@ -111,61 +114,89 @@ func peak(done <-chan struct{}) int64 {
 	}
 }
 
+// round is what one round took.
+type round struct {
+	archived, alone time.Duration // of processors
+	values          int64         // bytes of keys and values
+	objects         int
+	encoded, grown  int64 // bytes
+}
+
+// run archives and encodes alone by turns: what else the machine does weighs on both alike.
 func (a archiving) run(ctx context.Context, out io.Writer) error {
 	lines, err := a.lines()
 	if err != nil {
 		return err
 	}
+	var all round
+	var ratios []float64
+	for n := range a.rounds {
+		r, err := a.round(ctx, lines, n)
+		if err != nil {
+			return err
+		}
+		ratios = append(ratios, r.archived.Seconds()/r.alone.Seconds())
+		all.archived, all.alone, all.values = all.archived+r.archived, all.alone+r.alone, all.values+r.values
+		all.objects, all.encoded, all.grown = all.objects+r.objects, all.encoded+r.encoded, max(all.grown, r.grown)
+	}
+	slices.Sort(ratios)
+	gib := float64(all.values) / (1 << 30)
+	fmt.Fprintf(out, "%d rounds, %.2f GiB of keys and values in %d objects of %.0f MiB together\n", a.rounds, gib, all.objects, float64(all.encoded)/(1<<20))
+	fmt.Fprintf(out, "the archive: %.2f CPU-s/GiB; its encoder alone: %.2f; %.2f times as much; a round's least %.2f, median %.2f, most %.2f\n",
+		all.archived.Seconds()/gib, all.alone.Seconds()/gib, all.archived.Seconds()/all.alone.Seconds(), ratios[0], ratios[len(ratios)/2], ratios[len(ratios)-1])
+	fmt.Fprintf(out, "the heap grew by %.0f MiB at most, the objects left out\n", float64(all.grown)/(1<<20))
+	return nil
+}
+
+// round fills a world, archives it, and encodes the same rows alone.
+func (a archiving) round(ctx context.Context, lines [][]byte, n int) (r round, err error) {
 	w, err := newWorld(ctx, archivePartitions, catalog{archived: true})
 	if err != nil {
-		return err
+		return r, err
 	}
 	began := w.now.Load()
 	each, values, err := a.fill(w, lines, began)
 	if err != nil {
-		return err
+		return r, err
 	}
 	if err := w.compactor.Archive(ctx, 0); err != nil { // since when they wait
-		return err
+		return r, err
+	}
+	stats := &w.compactor.Stats
+	if stats.ArchiveFiles.Load() > 0 {
+		return r, errors.New("so many bytes don't wait to be archived: more rounds of fewer")
 	}
 	w.now.Add(time.Hour.Milliseconds())
 	base, done := heap(), make(chan struct{})
 	highest := make(chan int64)
 	go func() { highest <- peak(done) }()
 	if a.profile != "" {
-		f, err := os.Create(a.profile)
+		f, err := os.Create(fmt.Sprintf("%s.%d", a.profile, n))
 		if err != nil {
-			return err
+			return r, err
 		}
 		defer f.Close()
 		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
+			return r, err
 		}
 	}
 	before := cpu()
 	for range 100 {
 		if err := w.compactor.Archive(ctx, 0); err != nil {
-			return err
+			return r, err
 		}
 	}
-	archived := cpu() - before
+	r.archived = cpu() - before
 	pprof.StopCPUProfile()
 	close(done)
-	stats := &w.compactor.Stats
-	grown := <-highest - base - stats.ArchiveBytes.Load()
+	r.values, r.grown = values, <-highest-base-stats.ArchiveBytes.Load()
 	files, err := w.store.ArchiveFiles(ctx, metastore.ArchiveQuery{Topic: "measured", After: metastore.ArchiveBegin(), Limit: 4096})
 	if err != nil {
-		return err
+		return r, err
 	}
-	alone, encoded, err := a.alone(lines, files, each, began)
-	if err != nil {
-		return err
-	}
-	gib := float64(values) / (1 << 30)
-	fmt.Fprintf(out, "%.2f GiB of keys and values in %d objects of %.0f MiB together\n", gib, len(files), float64(encoded)/(1<<20))
-	fmt.Fprintf(out, "the archive: %.2f CPU-s/GiB; its encoder alone: %.2f; %.2f times as much\n", archived.Seconds()/gib, alone.Seconds()/gib, archived.Seconds()/alone.Seconds())
-	fmt.Fprintf(out, "the heap grew by %.0f MiB at most, the objects left out\n", float64(grown)/(1<<20))
-	return nil
+	r.objects = len(files)
+	r.alone, r.encoded, err = a.alone(lines, files, each, began)
+	return r, err
 }
 
 // alone encodes the same rows as the archive has in its objects, an object's at a time as the archive does, and returns

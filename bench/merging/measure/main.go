@@ -3,7 +3,7 @@
 //	measure day [-segments N] [-partitions N] [-batches N] [-bytes N]
 //	measure replay [-mib N]
 //	measure beside [-wadi BINARY] [-mib N] [-turns N] [-turn TIME]
-//	measure archive [-file ARRAY.json.gz] [-mib N] [-join N]
+//	measure archive [-file ARRAY.json.gz] [-mib N] [-rounds N] [-join N]
 package main
 
 import (
@@ -80,14 +80,15 @@ func run(args []string) error {
 	case "archive":
 		a := archiving{}
 		flags.StringVar(&a.file, "file", archiveFile, "a JSON array in gzip, each element a record")
-		flags.StringVar(&a.profile, "profile", "", "write a profile of the archive's CPU time to this file")
-		mib := flags.Int64("mib", 256, "of values; the elements are repeated")
+		flags.StringVar(&a.profile, "profile", "", "write profiles of the archive's CPU time to files of this name, with the round's number behind it")
+		flags.IntVar(&a.rounds, "rounds", 4, "times that the archive, and then its encoder alone, do it")
+		mib := flags.Int64("mib", 192, "of values, each round; the elements are repeated")
 		flags.IntVar(&a.join, "join", 1, "each record is an array of so many elements, unless 1")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		if a.bytes = *mib << 20; a.join < 1 || a.join > archiveJoinMax {
-			return fmt.Errorf("1 to %d elements are a record", archiveJoinMax)
+		if a.bytes = *mib << 20; a.join < 1 || a.join > archiveJoinMax || a.rounds < 1 {
+			return fmt.Errorf("at least a round, and 1 to %d elements a record", archiveJoinMax)
 		}
 		return a.run(ctx, os.Stdout)
 	}
