@@ -16,7 +16,7 @@ import (
 type modelEntry struct {
 	term, number uint64
 	time         int64
-	effects      []any // modelFlush, Fence, Forget, Marker, logStart, Opened, modelClosed, modelEnded
+	effects      []any // modelFlush, Fence, Forget, Marker, Swap, logStart, Opened, modelClosed, modelEnded
 }
 
 type (
@@ -39,6 +39,7 @@ type model struct {
 
 type modelPartition struct {
 	logStart  int64
+	merged    int64        // what is below lies in rows
 	jumped    int64        // where the last hole ends
 	batches   []modelBatch // all that ever stood, and holes
 	extents   [][]modelBatch
@@ -112,6 +113,8 @@ func (m *model) apply(e modelEntry) []any {
 				became = append(became, m.mark(p, x))
 			}
 			outcome = became
+		case Swap:
+			outcome = m.merge(x)
 		case logStart:
 			outcome = m.logStart(x)
 		case modelJump:
@@ -274,6 +277,25 @@ func (m *model) mark(id PartitionID, x Marker) MarkerOutcome {
 	return MarkerOutcome{true, offset}
 }
 
+// merge takes what is stable out of the state.
+func (m *model) merge(x Swap) bool {
+	p := m.partition(x.Partition)
+	if p == nil || x.Expected != p.merged || x.To > p.stable() {
+		return false
+	}
+	p.merged = x.To
+	p.dropBefore(x.To)
+	return true
+}
+
+// dropBefore drops the extents that lie wholly below an offset.
+func (p *modelPartition) dropBefore(offset int64) {
+	p.extents = slices.DeleteFunc(p.extents, func(x []modelBatch) bool {
+		last := x[len(x)-1]
+		return last.base+int64(last.Offsets) <= offset
+	})
+}
+
 // stable is the last stable offset.
 func (p *modelPartition) stable() int64 {
 	stable := p.end()
@@ -301,10 +323,7 @@ func (m *model) logStart(l logStart) int64 {
 		return -1
 	}
 	p.logStart = max(p.logStart, min(l.offset, p.end()))
-	p.extents = slices.DeleteFunc(p.extents, func(x []modelBatch) bool {
-		last := x[len(x)-1]
-		return last.base+int64(last.Offsets) <= p.logStart
-	})
+	p.dropBefore(p.logStart)
 	return p.logStart
 }
 
@@ -396,6 +415,8 @@ func (e modelEntry) encode() []byte {
 			b = AppendForget(b, x)
 		case Marker:
 			b = AppendMarker(b, x)
+		case Swap:
+			b = AppendSwap(b, x)
 		case logStart:
 			b = AppendLogStart(b, x.partition, x.offset)
 		case modelJump:

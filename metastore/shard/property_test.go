@@ -85,6 +85,14 @@ func (h *history) marker(w *historyWriter) (Marker, bool) {
 		CoordinatorEpoch: int32(w.term), Timestamp: h.rnd.Int64N(1000), Partitions: partitions}, true
 }
 
+// merge has what its writer takes for stable merged, or some of it, or what isn't stable.
+func (h *history) merge(w *historyWriter, p PartitionID) (Swap, bool) {
+	known, _ := w.known.Merged(p)
+	_, end, stable, _ := w.known.Bounds(p)
+	to := pick(h.rnd, stable, known.To+1+h.rnd.Int64N(max(1, stable-known.To)), end)
+	return Swap{Partition: p, Expected: known.To, To: to}, to > known.To
+}
+
 // forgotten notes that a partition knows nothing of a producer's ended transactions: none of
 // their batches is as late as that (GUARDS 13).
 func (h *history) forgotten(f Forget) {
@@ -222,7 +230,11 @@ func (h *history) effect(w *historyWriter) any {
 	p := h.anyPartition()
 	producer := h.rnd.Int64N(3)
 	known := w.known.Producer(p, producer)
-	switch h.rnd.IntN(15) {
+	switch h.rnd.IntN(16) {
+	case 15:
+		if x, ok := h.merge(w, p); ok {
+			return x
+		}
 	case 12, 13:
 		if m, ok := h.marker(w); ok {
 			return m
@@ -349,6 +361,10 @@ func (h *history) comparePartition(id PartitionID, m *modelPartition) {
 		h.t.Fatalf("%v: bounds %d, %d, %d, told %d, want %d, %d", id, start, end, stable, h.grown[id], m.logStart, m.end())
 	}
 	all := m.plan()
+	if merged, _ := h.state.Merged(id); merged.To != m.merged {
+		h.t.Fatalf("%v: merged up to %d, want %d", id, merged.To, m.merged)
+	}
+	start = max(start, m.merged) // rows hold what is below
 	if got := h.state.Plan(id, start, math.MaxInt, nil); !slices.Equal(got, all) {
 		h.t.Fatalf("%v: planned %+v, want %+v", id, got, all)
 	}
@@ -420,7 +436,7 @@ func (h *history) replay() {
 // repeated entries, beside the model.
 func TestFold_AsTheModel(t *testing.T) {
 	const histories, entries = 300, 60
-	stood, void := 0, 0
+	stood, void, merges := 0, 0, 0
 	for seed := range uint64(histories) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			h := newHistory(t, seed)
@@ -432,9 +448,15 @@ func TestFold_AsTheModel(t *testing.T) {
 			}
 			for _, p := range h.model.partitions {
 				stood += len(p.batches)
+				if p.merged > 0 && len(p.aborted) > 0 {
+					merges++
+				}
 			}
 			void += len(h.entries)
 		})
 	}
-	t.Logf("%d batches and markers stand in %d entries", stood, void)
+	t.Logf("%d batches and markers stand in %d entries; %d partitions with aborted transactions were merged", stood, void, merges)
+	if merges == 0 {
+		t.Error("the histories show too little")
+	}
 }
