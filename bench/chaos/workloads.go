@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wadi-io/wadi/bench/history"
@@ -170,7 +171,8 @@ func (r *run) await(w *workload, deadline <-chan time.Time) (string, bool) {
 		}
 		return line, ok
 	case <-deadline:
-		r.found("the workload %s is silent", w.name)
+		r.found("the workload %s is silent: its log says where it stands", w.name)
+		w.command.Process.Signal(syscall.SIGQUIT)
 		return "", false
 	}
 }

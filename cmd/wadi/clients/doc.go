@@ -7,7 +7,8 @@
 // a published data set (testdata/README.md). With the build tag cluster the same
 // clients, in three zones, talk to three agents on Postgres and a bucket, which
 // bench/cluster/up starts as a process. Copiers in transactions (copier_test.go) are killed
-// together with the agents of such a cluster, which package fleet runs.
+// together with the agents of such a cluster, which package fleet runs; franz-go's sessions
+// (etl_test.go) while its agents are.
 //
 // It does not: import anything of Wadi's. It is a module of its own, so that
 // these clients, one of which needs a C compiler, stay out of the main go.mod.

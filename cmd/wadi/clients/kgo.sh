@@ -2,7 +2,8 @@
 # kgo.sh [RECORDS]: run franz-go's integration tests of package kgo against wadi dev. KGO.md says
 # what is left out and why. Leaves nothing running. Of the environment: KGO_RUN, only the tests that fit
 # the expression; KGO_COUNT, how often (1); KGO_CHAOS, without and with dying connections ("0 1"); KGO_KILL,
-# on a cluster of three agents, of which one is killed and comes back each so many seconds.
+# on a cluster of three agents, of which one is killed and comes back each so many seconds; KGO_LOG, a file for
+# all that a run printed.
 set -euo pipefail
 cd "$(dirname "$0")"
 records=${1:-50000}
@@ -76,9 +77,17 @@ fi
 for chaos in ${KGO_CHAOS:-0 1}; do
   echo "== kgo, KGO_TEST_CHAOS=$chaos, $records records"
   began=$SECONDS
-  (cd "$source" && KGO_TEST_CHAOS=$chaos KGO_LOG_LEVEL=none KGO_SEEDS=$address KGO_TEST_RF=1 KGO_TEST_RECORDS=$records \
+  (cd "$source" && KGO_TEST_CHAOS=$chaos KGO_LOG_LEVEL="${KGO_LOG_LEVEL:-none}" KGO_SEEDS=$address KGO_TEST_RF=1 KGO_TEST_RECORDS=$records \
     "$folder/kgo.test" -test.v -test.timeout 20m -test.run "${KGO_RUN:-.}" -test.count "${KGO_COUNT:-1}" -test.skip "^($skip)\$" >"$folder/kgo.log" 2>&1 3>&-) ||
-    { tail -c 20000 "$folder/kgo.log"; tail -n 20 "$folder/wadi.log"; grep -E '^ *--- FAIL' "$folder/kgo.log"; exit 1; }
+    {
+      tail -c 20000 "$folder/kgo.log"
+      tail -n 20 "$folder/wadi.log"
+      echo "== complaints, each with how often it came"
+      grep -oE '(sendErr group=[0-9a-f]+|_test.go:[0-9]+): .*' "$folder/kgo.log" | sed -E 's/[0-9a-f]{64}/…/g' | cut -c 1-300 | sort | uniq -c | sort -rn | head -n 40
+      grep -E '^ *--- FAIL' "$folder/kgo.log"
+      [ -z "${KGO_LOG:-}" ] || cp "$folder/kgo.log" "$KGO_LOG"
+      exit 1
+    }
   grep -E '^ *--- SKIP' "$folder/kgo.log" || true
   echo "== $(grep -cE '^--- PASS' "$folder/kgo.log") passed, 0 failed, $((SECONDS - began)) s"
 done

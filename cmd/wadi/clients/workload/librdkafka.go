@@ -252,7 +252,12 @@ func (l *librdkafka) subscribe(ctx context.Context, process string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	stuck := false
+	defer func() {
+		if !stuck { // Else it would wait for the commit.
+			c.Close()
+		}
+	}()
 	b := &batch{recorder: l.recorder, process: process}
 	// It is called within Poll; the binding assigns after it.
 	rebalance := func(c *kafka.Consumer, e kafka.Event) error {
@@ -287,11 +292,36 @@ func (l *librdkafka) subscribe(ctx context.Context, process string) error {
 		if read == 0 {
 			continue
 		}
-		if _, err := c.Commit(); err == nil {
+		switch err := commit(c); {
+		case err == nil:
 			l.recorder.committed()
-		} else {
+		case errors.Is(err, errCommitStuck):
+			stuck = true
+			return err
+		default:
 			l.recorder.trouble("commit", err)
 		}
 	}
 	return nil
+}
+
+// commitMax bounds a commit. No request of the client's waits as long (requestMax), but the library waits for the
+// commit's outcome without a bound, and now and then gets none when the coordinator is killed at that moment.
+const commitMax = 45 * time.Second
+
+// errCommitStuck: the client is of no use any more. Its member leaves the group by itself (max.poll.interval.ms).
+var errCommitStuck = errors.New("librdkafka's commit is stuck")
+
+func commit(c *kafka.Consumer) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Commit()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(commitMax):
+		return errCommitStuck
+	}
 }
