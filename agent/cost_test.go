@@ -126,8 +126,8 @@ func TestAgent_AllocationsOfProduce(t *testing.T) {
 			n := float64(allocations(socketToSegment)-before) / requests
 			t.Logf("%.1f allocations a request, %.2f a batch", n, n/float64(batches))
 			// A flush of its own is counted to each request.
-			if n > 40+2*float64(batches) || n < 3 {
-				t.Errorf("%d batches: %.1f allocations between socket and segment, want at most 40 a request and 2 a batch", batches, n)
+			if n > 20+float64(batches)/16 || n < 3 {
+				t.Errorf("%d batches: %.1f allocations between socket and segment, want at most 20 a request and one for 16 batches", batches, n)
 			}
 		})
 	}

@@ -80,20 +80,43 @@ func newBudget(all int64, frameBytesMax int) *budget {
 
 // begin says that a frame of n bytes is about to come from nc.
 func (b *budget) begin(c *charge, nc net.Conn, n int) {
-	c.nc = nc
-	switch {
-	case n <= tinyFrameBytesMax:
-		c.kind = tinyFrame
-	case n <= smallFrameBytesMax:
-		c.kind = smallFrame
-	default:
-		c.kind = largeFrame
-	}
+	c.nc, c.kind = nc, frameKind(n)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mu.begun++
 	c.number, c.progressed = b.mu.begun, time.Now()
 	b.mu.growing[c] = struct{}{}
+}
+
+// frameKind is the kind of a frame of n bytes.
+func frameKind(n int) int {
+	switch {
+	case n <= tinyFrameBytesMax:
+		return tinyFrame
+	case n <= smallFrameBytesMax:
+		return smallFrame
+	}
+	return largeFrame
+}
+
+// take charges a frame of n bytes that has come already, if there is room and nobody waits
+// for it: it neither grows nor stalls.
+func (b *budget) take(c *charge, n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for kind := range b.mu.kinds {
+		if len(b.mu.kinds[kind].waiting) > 0 {
+			return false
+		}
+	}
+	cost := frameCost(n)
+	if cost > b.mu.shared {
+		return false
+	}
+	c.kind, c.shared = frameKind(n), cost
+	b.mu.shared -= cost
+	b.mu.taken += cost
+	return true
 }
 
 // grow takes n bytes more, and waits until they are free. It fails where the frame's

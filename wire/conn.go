@@ -45,12 +45,14 @@ type Conn struct {
 	ahead   [aheadBytes]byte // what came with a prefix
 	from    int              // of ahead, what isn't taken yet
 	to      int
-	trusted int   // bytes that a frame is given room for before they arrive
-	refused error // what ended the reading, if it is the client's fault
+	trusted int       // bytes that a frame is given room for before they arrive
+	readBy  time.Time // the deadline that was set last
+	refused error     // what ended the reading, if it is the client's fault
 
 	// Owned by whichever goroutine answers: the handling one while nothing is pending.
 	slices  [][]byte
 	writing net.Buffers
+	writeBy time.Time // the deadline that was set last
 
 	// Owned by the handling goroutine.
 	clientID string
@@ -77,6 +79,8 @@ const (
 	aheadBytes = 1 << 10
 	// progressBytes is what must move within a read or write timeout.
 	progressBytes = 64 << 10
+	// deadlineSlack is which part of a timeout a deadline may be too early by: it isn't set anew with each request.
+	deadlineSlack = 64
 	// clientNameBytesMax bounds what is remembered of a client's names.
 	clientNameBytesMax = 256
 )
@@ -187,10 +191,13 @@ func (c *Conn) readRequests() error {
 			return err
 		}
 		r := &Request{Conn: c, claimed: min(frameCost(n), c.server.limits.ConnBytesInFlightMax)}
-		if err := c.admit(r, n); err != nil {
+		whole, err := c.admit(r, n)
+		if err != nil {
 			return err
 		}
-		if r.Frame, err = c.readFrame(r, n); err != nil {
+		if whole {
+			r.Frame = c.takeFrame(n)
+		} else if r.Frame, err = c.readFrame(r, n); err != nil {
 			c.discharge(r)
 			c.dismiss(r)
 			return err
@@ -210,7 +217,9 @@ func (c *Conn) readPrefix() (int, error) {
 		return 0, errDraining
 	}
 	for c.to-c.from < prefixBytes {
-		c.nc.SetReadDeadline(deadline)
+		if c.readBy.After(deadline) || deadline.Sub(c.readBy) > limits.IdleTimeout/deadlineSlack {
+			c.setReadBy(deadline)
+		}
 		if c.draining.Err() != nil { // after the deadline was set: drain sets it too
 			return 0, errDraining
 		}
@@ -221,6 +230,7 @@ func (c *Conn) readPrefix() (int, error) {
 		if err == nil || c.to >= prefixBytes {
 			continue
 		}
+		c.readBy = time.Time{} // Whoever set it.
 		switch {
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return 0, err
@@ -249,22 +259,34 @@ func (c *Conn) readPrefix() (int, error) {
 	return n, nil
 }
 
-// admit waits until the request's frame may be read.
-func (c *Conn) admit(r *Request, n int) error {
+func (c *Conn) setReadBy(deadline time.Time) {
+	c.readBy = deadline
+	c.nc.SetReadDeadline(deadline)
+}
+
+// admit waits until the request's frame may be read; whole: it has come with its length, and is charged for.
+func (c *Conn) admit(r *Request, n int) (whole bool, err error) {
 	select {
 	case c.slots <- struct{}{}:
-	case <-c.draining.Done():
-		return errDraining
-	case <-c.gone.Done():
-		return c.gone.Err()
+	default:
+		select {
+		case c.slots <- struct{}{}:
+		case <-c.draining.Done():
+			return false, errDraining
+		case <-c.gone.Done():
+			return false, c.gone.Err()
+		}
 	}
 	if err := c.bytes.Acquire(c.gone, r.claimed); err != nil {
 		<-c.slots
-		return err
+		return false, err
+	}
+	c.server.requests.Add(1)
+	if n <= c.to-c.from && c.server.budget.take(&r.charge, n) {
+		return true, nil
 	}
 	c.server.budget.begin(&r.charge, c.nc, n)
-	c.server.requests.Add(1)
-	return nil
+	return false, nil
 }
 
 // discharge gives back what r was charged for its frame.
@@ -299,6 +321,15 @@ func (c *Conn) room(r *Request, old *Frame, n int) (*Frame, error) {
 		old.Release()
 	}
 	return f, nil
+}
+
+// takeFrame returns a frame of n bytes that were all read ahead.
+func (c *Conn) takeFrame(n int) *Frame {
+	f := c.server.frames.get(n)
+	f.size = copy(f.room[:n], c.ahead[c.from:c.to])
+	c.from += n
+	c.trusted = max(c.trusted, n)
+	return f
 }
 
 // readFrame reads the n bytes of a frame. Its room grows as they arrive.
@@ -349,7 +380,7 @@ func (c *Conn) readFrame(r *Request, n int) (*Frame, error) {
 // awaitMore gives the client time for more of its frame. What others do to end it they
 // do by the deadline, so it is set before they are looked for.
 func (c *Conn) awaitMore(r *Request) error {
-	c.nc.SetReadDeadline(time.Now().Add(c.server.limits.ReadTimeout))
+	c.setReadBy(time.Now().Add(c.server.limits.ReadTimeout))
 	if c.draining.Err() != nil {
 		return errDraining
 	}

@@ -13,7 +13,8 @@
 //   - Requests of a connection take effect in the order they were sent.
 //     Overlapping ones (Route.Start: Produce) are started in order, side by
 //     side; any other is handled when all before it have been answered.
-//   - Answers leave in the order of the requests.
+//   - Answers leave in the order of the requests; those of overlapping ones that are
+//     ready together leave in one write (gather.go).
 //   - Nothing is decoded that the guard has not walked. A request is decoded
 //     just before it is handled; a waiting one holds its frame only.
 //   - What clients can make the server hold is bounded by Limits; a frame's

@@ -91,7 +91,7 @@ func (c *Conn) handle(r *Request) error {
 		c.answer(r, survive(func() Answer { return r.route.Handle(c.gone, r) }))
 		return nil
 	}
-	if a := survive(func() (a Answer) { r.wait = r.route.Start(c.cutOff, r); return a }); a.Close != nil {
+	if a := survive(func() (a Answer) { r.pending = r.route.Start(c.cutOff, r); return a }); a.Close != nil {
 		return a.Close
 	}
 	c.releaseFrame(r)
@@ -198,29 +198,37 @@ func unknownAPIVersions(r Route) *kmsg.ApiVersionsResponse {
 	return m
 }
 
-// answerPending answers the overlapping requests in the order they were started.
-func (c *Conn) answerPending() {
-	for r := range c.pending {
-		c.answer(r, survive(func() Answer { return r.wait(c.cutOff) }))
-		c.answered.Done()
-	}
-}
-
 // answer writes a and is done with r.
 func (c *Conn) answer(r *Request, a Answer) {
 	written := 0
 	switch {
-	case c.closed.Load() || c.gone.Err() != nil:
+	case c.isGone():
 	case a.Close != nil:
-		c.fail(r.ClientID, fmt.Errorf("%s version %d: %w", kmsg.NameForKey(r.Key), r.Version, a.Close))
+		c.failAnswer(r, a.Close)
 	case !a.None:
 		var err error
 		if written, err = c.write(r, a); err != nil {
-			c.fail(r.ClientID, fmt.Errorf("writing an answer: %w", err))
+			c.failWrite(r, err)
 		}
 	}
-	if a.Release != nil {
-		a.Release()
+	c.conclude(r, a.Release, written)
+}
+
+// isGone tells whether nobody is left to be answered.
+func (c *Conn) isGone() bool { return c.closed.Load() || c.gone.Err() != nil }
+
+func (c *Conn) failAnswer(r *Request, err error) {
+	c.fail(r.ClientID, fmt.Errorf("%s version %d: %w", kmsg.NameForKey(r.Key), r.Version, err))
+}
+
+func (c *Conn) failWrite(r *Request, err error) {
+	c.fail(r.ClientID, fmt.Errorf("writing an answer: %w", err))
+}
+
+// conclude is done with r, whose answer of so many bytes has been written, or was given up.
+func (c *Conn) conclude(r *Request, release func(), written int) {
+	if release != nil {
+		release()
 	}
 	if o := c.server.cfg.Observer; o != nil {
 		o.Answered(r.Key, r.Version, r.frameBytes, written, sinceRead(r))

@@ -252,8 +252,14 @@ func handleMetadata(context.Context, *Request) Answer {
 	return Answer{Message: kmsg.NewPtrMetadataResponse()}
 }
 
+// waiting is a Pending of which nobody knows whether it waits.
+type waiting func(context.Context) Answer
+
+func (w waiting) Ready() bool                       { return false }
+func (w waiting) Answer(ctx context.Context) Answer { return w(ctx) }
+
 func produceRoute(f func(ctx context.Context, r *Request) func(context.Context) Answer) Route {
-	return Route{Key: KeyProduce, Max: 13, Start: f}
+	return Route{Key: KeyProduce, Max: 13, Start: func(ctx context.Context, r *Request) Pending { return waiting(f(ctx, r)) }}
 }
 
 func metadataRoute(f func(ctx context.Context, r *Request) Answer) Route {

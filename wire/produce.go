@@ -10,11 +10,12 @@ import (
 
 // produceMessage is a decoded Produce request whose slices are reused. kmsg's
 // own decoder makes a slice for every topic and a string for its name; this one
-// makes one string for all names. Unknown tagged fields are left out.
+// makes one string for all names, and none where they are those of the request before.
+// Unknown tagged fields are left out.
 type produceMessage struct {
 	request    kmsg.ProduceRequest
 	partitions []kmsg.ProduceRequestTopicPartition // of all topics
-	nameBytes  int                                 // what the names of the last request took
+	names      string                              // of the last request's topics, one behind the other
 }
 
 // Bounds of what is kept for reuse.
@@ -32,7 +33,9 @@ func (m *produceMessage) release() {
 	if cap(m.partitions) > produceElementsKept || cap(m.request.Topics) > produceElementsKept {
 		return
 	}
-	m.nameBytes = min(m.nameBytes, produceNameBytesKept)
+	if len(m.names) > produceNameBytesKept {
+		m.names = ""
+	}
 	// What is kept holds no reference to the frame, so that only its pool does.
 	clear(m.partitions)
 	clear(m.request.Topics)
@@ -56,7 +59,7 @@ func (m *produceMessage) decode(version int16, body []byte, elements int) {
 	r.Acks = int16(d.int(2))
 	r.TimeoutMillis = int32(d.int(4))
 
-	var names strings.Builder
+	names := nameList{before: m.names}
 	count := d.arrayLen()
 	if cap(topics) < count {
 		topics = make([]kmsg.ProduceRequestTopic, 0, count)
@@ -68,12 +71,7 @@ func (m *produceMessage) decode(version int16, body []byte, elements int) {
 	for range count {
 		var topic kmsg.ProduceRequestTopic
 		if version <= 12 {
-			b := d.nullable(kindString)
-			if names.Cap() == 0 {
-				names.Grow(max(len(b), m.nameBytes))
-			}
-			names.Write(b)
-			topic.Topic = names.String()[names.Len()-len(b):]
+			topic.Topic = names.add(d.nullable(kindString))
 		} else {
 			copy(topic.TopicID[:], d.take(16))
 		}
@@ -90,7 +88,34 @@ func (m *produceMessage) decode(version int16, body []byte, elements int) {
 		topics = append(topics, topic)
 	}
 	r.Topics = topics
-	m.nameBytes = names.Len()
+	m.names = names.all()
+}
+
+// nameList makes strings of names, one behind the other: parts of before as long as they are the same.
+type nameList struct {
+	before string
+	at     int // of before, what was the same
+	made   strings.Builder
+}
+
+func (l *nameList) add(name []byte) string {
+	if l.made.Cap() == 0 {
+		if end := l.at + len(name); end <= len(l.before) && l.before[l.at:end] == string(name) {
+			l.at = end
+			return l.before[end-len(name) : end]
+		}
+		l.made.Grow(max(l.at+len(name), len(l.before), 1))
+		l.made.WriteString(l.before[:l.at])
+	}
+	l.made.Write(name)
+	return l.made.String()[l.made.Len()-len(name):]
+}
+
+func (l *nameList) all() string {
+	if l.made.Cap() == 0 {
+		return l.before
+	}
+	return l.made.String()
 }
 
 // decoder reads what the guard has walked: it can't run short.

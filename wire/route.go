@@ -30,14 +30,23 @@ type Route struct {
 	// the connection's requests were read, once the requests before the first
 	// overlapping one have been answered, and returns as soon as the
 	// request's effect has its place among the others'; it may block while there is no
-	// room. The wait that it returns is called once and gives the answer.
+	// room.
 	//
 	// Both are given a context that outlives the client (look at Conn.Done
 	// for that) and ends only when the server cuts the connection off; a
 	// request that was read whole is started even if the client has left. The frame is
-	// reused once Start returns, unless it was retained; the Message may be used until wait
+	// reused once Start returns, unless it was retained; the Message may be used until Pending.Answer
 	// returns, but for its byte slices.
-	Start func(ctx context.Context, r *Request) (wait func(ctx context.Context) Answer)
+	Start func(ctx context.Context, r *Request) Pending
+}
+
+// Pending is an overlapping request that was started.
+type Pending interface {
+	// Ready tells whether Answer won't wait any more. Answers that are ready one
+	// after the other leave in one write.
+	Ready() bool
+	// Answer waits for the answer and returns it. It is called once.
+	Answer(ctx context.Context) Answer
 }
 
 // Request is one decoded request. Its Message may be used until the answer is returned,
@@ -54,7 +63,7 @@ type Request struct {
 	route      *route
 	body       []byte
 	produce    *produceMessage // what Message points into, to be reused
-	wait       func(ctx context.Context) Answer
+	pending    Pending
 	read       time.Time
 	claimed    int64 // of the connection's bytes in flight
 	frameBytes int
@@ -66,10 +75,12 @@ type Request struct {
 // Arrived is when the request's last byte was read.
 func (r *Request) Arrived() time.Time { return r.read }
 
-// Answer is what becomes of a request: exactly one of Message, Raw, None and Close.
+// Answer is what becomes of a request: exactly one of Message, Body, Raw, None and Close.
 type Answer struct {
 	// Message is encoded in the request's version.
 	Message kmsg.Response
+	// Body appends its encoding to what stands before it: the response header.
+	Body interface{ AppendTo(dst []byte) []byte }
 	// Raw is the encoded body behind the response header; it is written without copying.
 	Raw [][]byte
 	// Release is called once the answer has been written or given up.

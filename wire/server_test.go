@@ -270,7 +270,7 @@ func TestNewServer_Refuses(t *testing.T) {
 		"limits":             {bad, nil},
 		"two routes":         {DefaultLimits(), []Route{metadataRoute(handle), metadataRoute(handle)}},
 		"neither":            {DefaultLimits(), []Route{{Key: 3, Max: 1}}},
-		"both":               {DefaultLimits(), []Route{{Key: 3, Max: 1, Handle: handle, Start: startNothing}}},
+		"both":               {DefaultLimits(), []Route{{Key: 3, Max: 1, Handle: handle, Start: produceRoute(startNothing).Start}}},
 		"no schema":          {DefaultLimits(), []Route{{Key: 3, Max: 14, Handle: handle}}},
 		"no schema below":    {DefaultLimits(), []Route{{Key: 1, Min: 3, Max: 4, Handle: handle}}},
 		"no such request":    {DefaultLimits(), []Route{{Key: 999, Handle: handle}}},

@@ -31,20 +31,7 @@ func (c *Conn) write(r *Request, a Answer) (int, error) {
 			answerBuffers.Put(buffer)
 		}
 	}()
-	b := append(buffer.b[:0], 0, 0, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(r.CorrelationID))
-	if r.flexible && r.Key != KeyAPIVersions {
-		// ApiVersions' header has no tagged fields, so that a client that doesn't know the version can read it.
-		b = append(b, 0)
-	}
-	if a.Message != nil {
-		version := r.Version
-		if r.route.program(version) == nil {
-			version = 0
-		}
-		a.Message.SetVersion(version)
-		b = a.Message.AppendTo(b)
-	}
+	b := appendAnswer(buffer.b[:0], r, a)
 	buffer.b = b
 	c.releaseMessage(r)
 	total := len(b)
@@ -67,10 +54,36 @@ func (c *Conn) write(r *Request, a Answer) (int, error) {
 	return total, err
 }
 
+// appendAnswer encodes the answer but for Raw, behind room for its length.
+func appendAnswer(b []byte, r *Request, a Answer) []byte {
+	b = append(b, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(r.CorrelationID))
+	if r.flexible && r.Key != KeyAPIVersions {
+		// ApiVersions' header has no tagged fields, so that a client that doesn't know the version can read it.
+		b = append(b, 0)
+	}
+	switch {
+	case a.Message != nil:
+		version := r.Version
+		if r.route.program(version) == nil {
+			version = 0
+		}
+		a.Message.SetVersion(version)
+		b = a.Message.AppendTo(b)
+	case a.Body != nil:
+		b = a.Body.AppendTo(b)
+	}
+	return b
+}
+
 // flush writes c.writing. A client may be slow but must go on taking bytes.
 func (c *Conn) flush(total int) error {
 	for {
-		c.nc.SetWriteDeadline(time.Now().Add(c.server.limits.WriteTimeout))
+		timeout := c.server.limits.WriteTimeout
+		if by := time.Now().Add(timeout); by.Sub(c.writeBy) > timeout/deadlineSlack {
+			c.writeBy = by
+			c.nc.SetWriteDeadline(by)
+		}
 		n, err := c.writeSome()
 		total -= int(n)
 		if err == nil || total <= 0 {
@@ -79,6 +92,7 @@ func (c *Conn) flush(total int) error {
 		if n < progressBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
+		c.writeBy = time.Time{}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -61,7 +60,7 @@ const topicIDVersionMin = 13
 type produce struct {
 	b        *Broker
 	req      *kmsg.ProduceRequest
-	resp     *kmsg.ProduceResponse
+	resp     kmsg.ProduceResponse
 	batches  []ingest.Batch
 	places   []*kmsg.ProduceResponseTopicPartition // of batches, in their order
 	sub      *ingest.Submission
@@ -71,24 +70,28 @@ type produce struct {
 	inspector    *batch.Inspector // while the batches are checked
 	recompressed int              // bytes of the batches that were made anew
 
+	topics  []*catalog.Topic // of the request; nil: unknown
+	lacking bool             // a topic or a partition is unknown
+
 	tracing produceTrace
+
+	reused produceReused
 }
 
 // startProduce checks a request's batches and enters them into the buffer.
-func (b *Broker) startProduce(ctx context.Context, r *wire.Request) func(ctx context.Context) wire.Answer {
-	p := &produce{b: b, req: r.Message.(*kmsg.ProduceRequest)}
-	p.resp = &kmsg.ProduceResponse{Version: p.req.Version}
+func (b *Broker) startProduce(ctx context.Context, r *wire.Request) wire.Pending {
+	p := newProduce(b, r.Message.(*kmsg.ProduceRequest))
 	p.traceBegin()
 	p.check(ctx)
 	ctx = p.traceChecked(ctx, r)
 	p.enter(ctx)
 	if p.closeErr == nil && len(p.batches) > 0 {
 		r.Frame.Retain()
-		if p.sub, p.closeErr = b.deps.Ingest.Append(ctx, p.batches, r.Conn.Done(), r.Frame.Release); p.closeErr != nil {
+		if p.sub, p.closeErr = b.deps.Ingest.Append(ctx, p.batches, r.Conn.Done(), r.Frame.Releaser()); p.closeErr != nil {
 			r.Frame.Release()
 		}
 	}
-	return p.wait
+	return p
 }
 
 // check fills the answer with what can be refused at once, and batches with the rest.
@@ -97,12 +100,9 @@ func (p *produce) check(ctx context.Context) {
 	for i := range p.req.Topics {
 		partitions += len(p.req.Topics[i].Partitions)
 	}
-	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
-	p.batches = make([]ingest.Batch, 0, partitions)
-	p.places = make([]*kmsg.ProduceResponseTopicPartition, 0, partitions)
-	all := make([]kmsg.ProduceResponseTopicPartition, partitions)
-
-	topics, unknown := p.topics(ctx)
+	all := p.makeRoom(partitions)
+	unknown := p.findTopics(ctx)
+	topics := p.topics
 	if len(topics) == 1 && topics[0] != nil {
 		p.tracing.topic = topics[0].Name
 	}
@@ -147,39 +147,38 @@ func (p *produce) checkWhole() error {
 	return nil
 }
 
-// topics returns the topics of the request, nil for those that are unknown, and
-// what the unknown ones are refused with. The catalog is read once more before a topic
-// or a partition is called unknown: another agent may have created it just now.
-func (p *produce) topics(ctx context.Context) (topics []*catalog.Topic, unknown error) {
-	topics = make([]*catalog.Topic, len(p.req.Topics))
-	lacking := false
-	find := func(s *catalog.State) {
-		unknown, lacking = nil, false
-		for i := range p.req.Topics {
-			if p.req.Version >= topicIDVersionMin {
-				topics[i] = s.ByID(p.req.Topics[i].TopicID)
-			} else {
-				topics[i] = s.Topic(p.req.Topics[i].Topic)
-			}
-			if topics[i] == nil {
-				unknown, lacking = p.unknownTopic(), true
-				continue
-			}
-			lacking = lacking || slices.ContainsFunc(p.req.Topics[i].Partitions, func(in kmsg.ProduceRequestTopicPartition) bool {
-				return in.Partition >= topics[i].Partitions
-			})
+// findTopics finds the topics of the request, and returns what unknown ones are refused
+// with. The catalog is read once more before a topic or a partition is called unknown:
+// another agent may have created it just now.
+func (p *produce) findTopics(ctx context.Context) (unknown error) {
+	p.b.viewCatalog(p.reused.find)
+	if !p.lacking {
+		return nil
+	}
+	refreshCtx, cancel := context.WithTimeout(ctx, refreshWaitMax)
+	defer cancel()
+	if err := p.b.refreshCatalog(refreshCtx); err != nil {
+		return fmt.Errorf("%w: %w", errUnconfirmed, err)
+	}
+	p.b.viewCatalog(p.reused.find)
+	return p.unknownTopic()
+}
+
+// findIn finds the topics in the catalog.
+func (p *produce) findIn(s *catalog.State) {
+	p.lacking = false
+	for i := range p.req.Topics {
+		in := &p.req.Topics[i]
+		t := s.Topic(in.Topic)
+		if p.req.Version >= topicIDVersionMin {
+			t = s.ByID(in.TopicID)
+		}
+		p.topics[i] = t
+		p.lacking = p.lacking || t == nil
+		for j := 0; j < len(in.Partitions) && !p.lacking; j++ {
+			p.lacking = in.Partitions[j].Partition >= t.Partitions
 		}
 	}
-	p.b.viewCatalog(find)
-	if lacking {
-		refreshCtx, cancel := context.WithTimeout(ctx, refreshWaitMax)
-		defer cancel()
-		if err := p.b.refreshCatalog(refreshCtx); err != nil {
-			return topics, fmt.Errorf("%w: %w", errUnconfirmed, err)
-		}
-		p.b.viewCatalog(find)
-	}
-	return topics, unknown
 }
 
 func (p *produce) unknownTopic() error {
@@ -297,14 +296,22 @@ func (p *produce) refuse(answer *kmsg.ProduceResponseTopicPartition, err error) 
 	}
 }
 
-// wait returns the answer once all batches have one.
-func (p *produce) wait(ctx context.Context) wire.Answer {
+// Ready implements wire.Pending.
+func (p *produce) Ready() bool { return p.closeErr != nil || p.sub == nil || p.sub.Answered() }
+
+// Answer implements wire.Pending: it returns the answer once all batches have one.
+func (p *produce) Answer(ctx context.Context) wire.Answer {
 	a := p.answer(ctx)
+	a.Release = p.reused.release
 	if p.tracing.span != nil {
-		a.Release = p.traceAnswer(a.Close)
+		end := p.traceAnswer(a.Close)
+		a.Release = func() { end(); p.release() }
 	}
 	return a
 }
+
+// AppendTo encodes the answer: it is what wire.Answer has as Body.
+func (p *produce) AppendTo(dst []byte) []byte { return appendProduce(dst, &p.resp) }
 
 func (p *produce) answer(ctx context.Context) wire.Answer {
 	if p.closeErr == nil && p.sub != nil {
@@ -321,9 +328,9 @@ func (p *produce) answer(ctx context.Context) wire.Answer {
 		return wire.Answer{None: true}
 	}
 	if p.req.Version < produceVersionMin {
-		return wire.Answer{Message: p.resp}
+		return wire.Answer{Message: &p.resp}
 	}
-	return wire.Answer{Raw: [][]byte{encodeProduce(p.resp)}}
+	return wire.Answer{Body: p}
 }
 
 // tellOutcomes counts the partitions' codes.

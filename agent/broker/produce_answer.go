@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -19,17 +20,17 @@ const (
 	producePartitionBytes = 4 + 2 + 8 + 8 + 8 + 5 + 5 + 1
 )
 
-// encodeProduce encodes the answer's body, versions 3 to 13, in one buffer. kmsg
+// appendProduce encodes the answer's body, versions 3 to 13. kmsg
 // compares each partition with its defaults by reflection, which is most of the
 // cost of answering many partitions.
 //
 // https://kafka.apache.org/protocol#The_Messages_Produce
-func encodeProduce(r *kmsg.ProduceResponse) []byte {
+func appendProduce(dst []byte, r *kmsg.ProduceResponse) []byte {
 	size := 16
 	for i := range r.Topics {
 		size += produceTopicBytes + len(r.Topics[i].Topic) + producePartitionBytes*len(r.Topics[i].Partitions)
 	}
-	w := answerWriter{b: make([]byte, 0, size), flexible: r.Version >= produceVersionFlexible}
+	w := answerWriter{b: slices.Grow(dst, size), flexible: r.Version >= produceVersionFlexible}
 	w.array(len(r.Topics))
 	for i := range r.Topics {
 		t := &r.Topics[i]

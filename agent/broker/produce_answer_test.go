@@ -31,7 +31,7 @@ func TestEncodeProduce_IsWhatKmsgEncodes(t *testing.T) {
 		r.Topics = append(r.Topics, topic)
 	}
 	for r.Version = produceVersionMin; r.Version <= 13; r.Version++ {
-		if got, want := encodeProduce(r), r.AppendTo(nil); !bytes.Equal(got, want) {
+		if got, want := appendProduce(nil, r), r.AppendTo(nil); !bytes.Equal(got, want) {
 			t.Errorf("version %d:\n got %x\nwant %x", r.Version, got, want)
 		}
 	}

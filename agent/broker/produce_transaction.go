@@ -145,6 +145,8 @@ func (p *produce) refuseEach(which func(ingest.Batch) bool, err error) {
 		}
 		batches, places = append(batches, b), append(places, p.places[i])
 	}
+	clear(p.batches[len(batches):])
+	clear(p.places[len(places):])
 	p.batches, p.places = batches, places
 }
 

@@ -36,6 +36,7 @@ type Submission struct {
 	left     atomic.Int32
 	uncopied atomic.Int32
 	copied   func()
+	answered atomic.Bool // all are
 	done     chan struct{}
 	gone     <-chan struct{}
 
@@ -44,12 +45,24 @@ type Submission struct {
 	ended  time.Time   // when the last batch was answered, if there is a span; set before done is closed
 }
 
+// newSubmission returns one of n batches. That of one batch, which small requests have, is made in one piece.
+func newSubmission(n int) *Submission {
+	if n == 1 {
+		s := &struct {
+			Submission
+			item   [1]item
+			result [1]Result
+		}{}
+		s.items, s.results, s.done = s.item[:], s.result[:], make(chan struct{})
+		return &s.Submission
+	}
+	return &Submission{items: make([]item, n), results: make([]Result, n), done: make(chan struct{})}
+}
+
 // Wait returns the results in the order of the batches once all are answered.
 func (s *Submission) Wait(ctx context.Context) ([]Result, error) {
-	select {
-	case <-s.done:
+	if s.answered.Load() {
 		return s.results, nil
-	default:
 	}
 	select {
 	case <-s.done:
@@ -62,6 +75,9 @@ func (s *Submission) Wait(ctx context.Context) ([]Result, error) {
 // Ended returns when the last batch was answered, once all are; zero unless the
 // submission's context carried a span.
 func (s *Submission) Ended() time.Time { return s.ended }
+
+// Answered tells whether all batches are answered; it may be so before Done is closed.
+func (s *Submission) Answered() bool { return s.answered.Load() }
 
 // Done is closed when all batches are answered.
 func (s *Submission) Done() <-chan struct{} { return s.done }
@@ -82,17 +98,11 @@ func (s *Submission) isGone() bool {
 // goroutine; not where Append returns an error, when they have not been read. The
 // request's span is the one that ctx carries.
 func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struct{}, copied func()) (*Submission, error) {
-	s := &Submission{
-		items:   make([]item, len(batches)),
-		results: make([]Result, len(batches)),
-		done:    make(chan struct{}),
-		gone:    gone,
-		copied:  copied,
-		span:    trace.Of(ctx),
-	}
+	s := newSubmission(len(batches))
+	s.gone, s.copied, s.span = gone, copied, trace.Of(ctx)
 	if len(batches) == 0 {
 		copied()
-		close(s.done)
+		s.wake()
 		return s, nil
 	}
 	s.left.Store(int32(len(batches)))
@@ -101,7 +111,8 @@ func (in *Ingest) Append(ctx context.Context, batches []Batch, gone <-chan struc
 	var size int64
 	for i, b := range batches {
 		it := &s.items[i]
-		*it = item{Batch: b, size: int64(len(b.Bytes)), sub: s, at: now, index: i, first: b.Header.BaseSequence, last: b.Header.LastSequence()}
+		it.Batch, it.size, it.sub, it.at, it.index = b, int64(len(b.Bytes)), s, now, i
+		it.first, it.last = b.Header.BaseSequence, b.Header.LastSequence()
 		size += it.size
 	}
 	in.mu.Lock()
@@ -150,19 +161,40 @@ func (in *Ingest) answer(it *item, r Result) {
 	if it.answered {
 		return
 	}
+	if s := in.settle(it, r); s != nil {
+		s.wake()
+	}
+	in.giveBack(it.size)
+}
+
+// settle gives a batch its result; with the last one of its submission, it returns that.
+// It is answered from then on, but its waiter isn't woken.
+func (in *Ingest) settle(it *item, r Result) *Submission {
 	it.answered = true
 	it.drop()
 	s := it.sub
 	s.results[it.index] = r
-	if s.left.Add(-1) == 0 {
-		if s.span != nil {
-			in.traceEnd(it)
-		}
-		close(s.done)
+	if s.left.Add(-1) > 0 {
+		return nil
 	}
+	if s.span != nil {
+		in.traceEnd(it)
+	}
+	s.answered.Store(true)
+	return s
+}
+
+// wake wakes the waiter.
+func (s *Submission) wake() {
+	s.answered.Store(true)
+	close(s.done)
+}
+
+// giveBack makes room in the buffer for as many bytes as were answered.
+func (in *Ingest) giveBack(size int64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.mu.inFlight -= it.size
+	in.mu.inFlight -= size
 	in.wakeLocked()
 }
 

@@ -28,6 +28,8 @@ type committer struct {
 	placed  []*item                   // of the round at hand
 	fences  []*hold                   // of the round at hand
 	round   map[producerKey]producing // what the round at hand does to producers
+	ended   []*Submission             // answered, and not woken
+	freed   int64                     // bytes of the batches answered since the last wake
 }
 
 // producerKey names a producer's state in a partition.
@@ -131,6 +133,7 @@ func (c *committer) isAnyDue() bool {
 
 // commit decides what is there, appends what can stand, and answers.
 func (c *committer) commit(ctx context.Context) error {
+	defer c.wake()
 	clear(c.round)
 	c.placed, c.fences = c.placed[:0], c.fences[:0]
 	again := c.again
@@ -164,6 +167,7 @@ func (c *committer) commit(ctx context.Context) error {
 	}
 	clear(c.waiting[len(left):])
 	c.waiting = left
+	c.wake() // What was refused doesn't wait for the append.
 	return c.append(ctx)
 }
 
@@ -182,11 +186,30 @@ func (c *committer) answer(it *item, r Result) {
 	if !it.stored.IsZero() {
 		c.in.observe(StageCommit, c.in.cfg.Clock().Sub(it.stored))
 	}
-	c.in.answer(it, r)
+	if !it.answered {
+		if s := c.in.settle(it, r); s != nil {
+			c.ended = append(c.ended, s)
+		}
+		c.freed += it.size
+	}
 	it.flush.left--
 	for len(c.begun) > 0 && c.begun[0].left == 0 {
 		c.in.settled.Store(c.begun[0].id.Number)
 		c.begun[0], c.begun = nil, c.begun[1:]
+	}
+}
+
+// wake wakes the waiters of what was answered. It comes after all of a round are: who is woken
+// finds the answers that follow on its connection, and sends them in the same write.
+func (c *committer) wake() {
+	for _, s := range c.ended {
+		s.wake()
+	}
+	clear(c.ended)
+	c.ended = c.ended[:0]
+	if c.freed > 0 {
+		c.in.giveBack(c.freed)
+		c.freed = 0
 	}
 }
 
@@ -218,6 +241,7 @@ func (c *committer) append(ctx context.Context) error {
 			return err
 		}
 	}
+	c.wake()
 	c.traceAppended(span, nil)
 	c.decideVoidAgain()
 	c.in.fates.Lock()
