@@ -7,7 +7,7 @@ CLIENTS     := cmd/wadi/clients
 KGO_RECORDS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help check build demo test test-s3 test-buckets test-archive merging test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka sim sabotage lint fuzz clean
+.PHONY: help check build demo test test-s3 test-buckets test-archive merging test-race clients test-clients clients-cluster kgo clients-jvm differential chaos cluster bench bench-quick bench-kafka bench-page sim sabotage lint fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -122,6 +122,25 @@ bench-kafka: check ## measure Apache Kafka beside Wadi and the floor, one node a
 	@test -d .cache/kafka-4.2.0 || mvn -q -B -f bench/differential/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/kafka-4.2.0
 	@mkdir -p $(BENCH_OUT)
 	$(GO) run ./bench run -rows W1,W3 -systems floor,wadi,kafka,kafka3 -out $(BENCH_OUT)/kafka.json $(ARGS)
+
+# The page in 25 minutes: what a part has measured when its time is up counts.
+BENCH_PART := $(BENCH_OUT)/run run -wadi $(BENCH_OUT)/wadi -gate 10s -tries 2 -touch 1
+
+bench-page: check ## measure what the targets need in 25 minutes, Apache Kafka too, and write bench/RESULTS.md
+	@command -v mvn >/dev/null || { echo "Maven is missing (it fetches Apache Kafka): install it, on Debian and Ubuntu with apt-get install maven." >&2; exit 1; }
+	@test -d .cache/kafka-4.2.0 || mvn -q -B -f bench/differential/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/kafka-4.2.0
+	@mkdir -p $(BENCH_OUT); rm -f $(BENCH_OUT)/page-*.json
+	$(GO) build -o $(BENCH_OUT)/wadi ./cmd/wadi
+	$(GO) build -o $(BENCH_OUT)/run ./bench
+	-timeout 660 $(BENCH_PART) -systems floor,wadi,kafka -rows W1,W3 -window 4s -out $(BENCH_OUT)/page-1.json $(ARGS)
+	-timeout 90 $(BENCH_PART) -systems kafka3 -rows W1 -pairs 1 -window 5s -warm 3 -out $(BENCH_OUT)/page-2.json $(ARGS)
+	-timeout 140 $(BENCH_PART) -systems floor,wadi -rows W5-reread -pairs 3 -window 4s -out $(BENCH_OUT)/page-3.json $(ARGS)
+	-timeout 220 $(BENCH_PART) -systems wadi -rows W1,W8-zero,W1-express,W8-express,W1-standard,W8-standard,W4,W10 -pairs 1 -window 6s -out $(BENCH_OUT)/page-4.json $(ARGS)
+	-timeout 90 $(BENCH_PART) -systems wadi -rows W7-zero,W7-express -pairs 1 -window 15s -warm 1 -out $(BENCH_OUT)/page-5.json $(ARGS)
+	-timeout 170 $(BENCH_PART) -systems wadi -rows W7-standard,W7-hedged -pairs 1 -window 30s -warm 1 -out $(BENCH_OUT)/page-6.json $(ARGS)
+	-timeout 180 $(BENCH_PART) -systems wadi -rows W6,W13 -keep 3072 -pairs 1 -window 30s -out $(BENCH_OUT)/page-7.json $(ARGS)
+	-timeout 150 $(BENCH_PART) -systems wadi -rows W12,W11 -pairs 1 -warm 1 -out $(BENCH_OUT)/page-8.json $(ARGS)
+	$(BENCH_OUT)/run targets -page bench/RESULTS.md $(BENCH_OUT)/page-*.json
 
 SEEDS   ?= 100
 SEED0   ?= 0

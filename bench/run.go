@@ -26,7 +26,7 @@ type options struct {
 	window        time.Duration
 	foreignMax    float64
 	gate          time.Duration
-	touch         int64
+	touch, warm   int64 // bytes
 	triesMax      int
 	out           string
 	profiles      string
@@ -60,6 +60,7 @@ func parseRun(arguments []string) (o options, err error) {
 	flags.Float64Var(&o.foreignMax, "foreign", 0.10, "a run is thrown away when others had more than this share of the machine; on a shared machine say more, and print it with the figures")
 	flags.DurationVar(&o.gate, "gate", 20*time.Second, "wait at most so long for a quiet machine before a run")
 	touch := flags.Float64("touch", 4, "GiB of memory to touch before each run, at most half of what is free")
+	warm := flags.Float64("warm", 0, "GiB that each system takes before its first run; 0: 3, Apache Kafka 10")
 	flags.IntVar(&o.triesMax, "tries", 3, "runs for each that is needed, before a disturbed one is taken")
 	flags.StringVar(&o.out, "out", "", "keep the samples in this file, for compare")
 	flags.StringVar(&o.profiles, "pprof", "", "keep a CPU profile of the agent of each row's first run in this folder")
@@ -71,7 +72,7 @@ func parseRun(arguments []string) (o options, err error) {
 	if err = flags.Parse(arguments); err != nil {
 		return o, err
 	}
-	o.touch, o.keep, o.arguments = int64(*touch*(1<<30)), *keep<<20, flags.Args()
+	o.touch, o.warm, o.keep, o.arguments = int64(*touch*(1<<30)), int64(*warm*(1<<30)), *keep<<20, flags.Args()
 	for _, text := range pids {
 		pid, err := strconv.Atoi(text)
 		if err != nil {
@@ -139,6 +140,9 @@ func measureAll(ctx context.Context, o options, save func([]workload.Sample) err
 	if o.wadi, err = filepath.Abs(o.wadi); err != nil {
 		return nil, err
 	}
+	if o.jars, err = filepath.Abs(o.jars); err != nil { // nodes run in folders of their own
+		return nil, err
+	}
 	m := &meter{options: o, save: save, start: func(name string) (*workload.System, error) {
 		return workload.Start(ctx, name, workload.Options{Wadi: o.wadi, Folder: folder, Jars: o.jars, KeepBytes: o.keep, Arguments: o.arguments})
 	}}
@@ -190,7 +194,7 @@ func (m *meter) add(ctx context.Context, name string) error {
 	}
 	m.systems = append(m.systems, s)
 	fmt.Fprintf(os.Stderr, "%s is warmed up\n", s.Name)
-	if err := m.runner.WarmUp(ctx, s); err != nil {
+	if err := m.runner.WarmUp(ctx, s, m.warm); err != nil {
 		return fmt.Errorf("warm up %s: %w", name, err)
 	}
 	return nil

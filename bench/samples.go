@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,28 @@ type kept struct {
 }
 
 func writeSamples(file string, samples []workload.Sample, arguments []string) error {
-	k := kept{Commands: []string{"go run ./bench run " + strings.Join(arguments, " ")}, Commit: commit(), Machine: machine(), When: time.Now().UTC(), Samples: samples}
+	k := kept{Commands: []string{"go run ./bench run " + strings.Join(told(arguments), " ")}, Commit: commit(), Machine: machine(), When: time.Now().UTC(), Samples: samples}
 	content, err := json.MarshalIndent(k, "", " ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, content, 0o644)
+}
+
+// told are the arguments without those that say where something is on this machine.
+func told(arguments []string) (rest []string) {
+	for i := 0; i < len(arguments); i++ {
+		name, _, whole := strings.Cut(strings.TrimLeft(arguments[i], "-"), "=")
+		switch {
+		case arguments[i] == "--":
+			return append(rest, arguments[i:]...)
+		case !strings.HasPrefix(arguments[i], "-") || !slices.Contains([]string{"wadi", "out", "pprof", "jars"}, name):
+			rest = append(rest, arguments[i])
+		case !whole:
+			i++ // its value
+		}
+	}
+	return rest
 }
 
 // commit is the checked out commit, with a mark if files differ from it.

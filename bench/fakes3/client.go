@@ -57,7 +57,7 @@ func Draws(p Profile, n int) []time.Duration {
 	w.set(p, 0)
 	draws := make([]time.Duration, n)
 	for i := range draws {
-		draws[i], _ = w.draw()
+		draws[i], _ = w.draw(true)
 	}
 	return draws
 }

@@ -95,7 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	takes, refused := s.weather.draw()
+	takes, refused := s.weather.draw(r.Method == http.MethodPut)
 	if refused {
 		s.count.refused.Add(1)
 		io.Copy(io.Discard, r.Body) // else the connection ends, which is another fault

@@ -50,7 +50,8 @@ func CreateTopic(ctx context.Context, address, topic string, partitions, replica
 
 const createTimeoutMs = 30_000
 
-// awaitLeaders waits until each partition of a topic has a leader.
+// awaitLeaders waits until each partition of a topic has a leader that takes it for its own: Apache
+// Kafka names it in Metadata a little earlier.
 func awaitLeaders(ctx context.Context, client *kgo.Client, topic string) error {
 	admin := kadm.NewClient(client)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -65,7 +66,9 @@ func awaitLeaders(ctx context.Context, client *kgo.Client, topic string) error {
 			ready = ready && p.Err == nil && p.Leader >= 0
 		}
 		if ready {
-			return nil
+			if ends, err := admin.ListEndOffsets(ctx, topic); err == nil && ends.Error() == nil {
+				return nil
+			}
 		}
 		select {
 		case <-tick.C:

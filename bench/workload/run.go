@@ -224,8 +224,8 @@ const (
 	warmUpOtherBytes = 10 << 30
 )
 
-// WarmUp loads a system as W1 does.
-func (u *Runner) WarmUp(ctx context.Context, s *System) (err error) {
+// WarmUp loads a system as W1 does, with so many bytes; 0: as many as it needs.
+func (u *Runner) WarmUp(ctx context.Context, s *System, bytes int64) (err error) {
 	r := &running{system: s}
 	defer func() { err = errors.Join(err, r.stop()) }()
 	shape := large()
@@ -236,11 +236,14 @@ func (u *Runner) WarmUp(ctx context.Context, s *System) (err error) {
 		}
 		defer func() { err = errors.Join(err, load.DeleteTopic(context.WithoutCancel(ctx), s.Address, shape.Topic)) }()
 	}
-	records := int64(warmUpOtherBytes)
-	if s.agent != nil || s.Floor {
-		records = warmUpAgentBytes
+	switch {
+	case bytes > 0:
+	case s.agent != nil || s.Floor:
+		bytes = warmUpAgentBytes
+	default:
+		bytes = warmUpOtherBytes
 	}
-	records /= int64(shape.RecordBytes * shape.Partitions * 5 / 4) // fill writes a quarter more
+	records := bytes / int64(shape.RecordBytes*shape.Partitions*5/4) // fill writes a quarter more
 	return r.fill(ctx, load.Produce{Address: s.Address, Shape: shape, Connections: 8, Depth: 8}, records)
 }
 
