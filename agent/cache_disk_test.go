@@ -56,8 +56,15 @@ func TestAgent_CacheOnDisk(t *testing.T) {
 		if first < records/2 || disk.Writes == 0 || disk.Writes+disk.Dropped > first || int64(blocks()) != disk.Writes {
 			t.Fatalf("%d GETs; %d files; %+v", first, blocks(), disk)
 		}
-		if second, after := read(), b.process.disk.Stats(); second > disk.Dropped || after.Hits == 0 || after.Broken > 0 {
-			t.Errorf("%d GETs of what had been read; %+v", second, after)
+		// What a slow disk had no room for is kept by a later pass: a block of the queue at least.
+		passes := 1
+		for read() > 0 {
+			if passes++; passes > records {
+				t.Fatalf("each of %d passes reads the bucket: %+v", passes, b.process.disk.Stats())
+			}
+		}
+		if after := b.process.disk.Stats(); after.Hits == 0 || after.Broken > 0 || after.Blocks < disk.Blocks {
+			t.Errorf("after %d passes: %+v", passes, after)
 		}
 		another := b.cfg
 		another.Given.Listener, another.Given.PeerListener = newPipes(), nil
