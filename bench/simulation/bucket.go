@@ -51,6 +51,7 @@ func (l *bucketLink) GetInto(ctx context.Context, key string, offset int64, dst 
 }
 
 func (l *bucketLink) Delete(ctx context.Context, key string) error {
+	l.gate.world.noteDoomed(ctx, key)
 	return l.gate.call(ctx, hostBucket, "delete "+key, getMin, getSpread, func(ctx context.Context) error {
 		l.gate.world.checkDelete(ctx, l.gate.host, key)
 		return l.Bucket.Delete(ctx, key)
@@ -89,23 +90,47 @@ func (g *gate) flip(key string, body []byte) {
 	g.world.fault("flipped bit", "%s: bit %d of %d bytes read", g.host, i, len(body))
 }
 
+// noteDoomed remembers a segment that may be deleted now. It may be for ever, since its key is never used for anything else:
+// a delete that was asked for now may be done late, when a request to put it was done late and the segment was retired anew.
+func (w *world) noteDoomed(ctx context.Context, key string) {
+	if row, ok := w.segmentRow(ctx, key); ok && !row.Retired.IsZero() && w.databaseTime().Sub(row.Retired) >= 2*staleMax {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.mu.doomed[key] = true
+	}
+}
+
+func (w *world) doomed(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.doomed[key]
+}
+
 // checkDelete finds a segment that is deleted before every reader's plan of it is too old to be used (I3).
 func (w *world) checkDelete(ctx context.Context, host, key string) {
-	if _, ok := segment.ParseKey(key); !ok {
+	if _, ok := segment.ParseKey(key); !ok || w.doomed(key) {
 		return
 	}
-	if there, err := w.bucket.List(ctx, key, "", 1); err != nil || len(there) == 0 {
+	if _, err := w.bucket.Get(ctx, key, 0, 1); err != nil {
 		return // It is gone already, and perhaps its row.
 	}
-	rows, err := w.store.Segments(ctx, key[:len(key)-1], 1000)
-	i := slices.IndexFunc(rows, func(r metastore.SegmentRow) bool { return r.Object == key })
+	row, ok := w.segmentRow(ctx, key)
 	switch {
-	case err != nil || i < 0:
+	case !ok:
 		// Deleted before, its row too, and put once more by a request that was late. What is
 		// named all the same is missing in the end (audit).
-	case rows[i].Retired.IsZero():
+	case row.Retired.IsZero():
 		w.bug("%s deletes %s, which isn't retired", host, key)
-	case w.databaseTime().Sub(rows[i].Retired) < 2*staleMax:
-		w.bug("%s deletes %s, which was retired %v before", host, key, w.databaseTime().Sub(rows[i].Retired))
+	case w.databaseTime().Sub(row.Retired) < 2*staleMax:
+		w.bug("%s deletes %s, which was retired %v before", host, key, w.databaseTime().Sub(row.Retired))
 	}
+}
+
+func (w *world) segmentRow(ctx context.Context, key string) (row metastore.SegmentRow, ok bool) {
+	rows, err := w.store.Segments(ctx, key[:len(key)-1], 10)
+	i := slices.IndexFunc(rows, func(r metastore.SegmentRow) bool { return r.Object == key })
+	if err != nil || i < 0 {
+		return row, false
+	}
+	return rows[i], true
 }

@@ -63,9 +63,15 @@ func (w *world) transformed(session *kgo.GroupTransactSession, process string, n
 		return false
 	}
 	t.send(session.Client(), w)
-	w.record(history.Event{Process: process, Type: history.Commit, Function: history.Txn, ID: t.id})
 	ctx, cancel := context.WithTimeout(context.Background(), transactionEnd)
 	defer cancel()
+	// The session commits also what lacks a record, which its client gave up: that is for whoever sent it to see.
+	if err := session.Client().Flush(ctx); err == nil && t.acknowledged() < len(t.sends) {
+		_, err := session.End(ctx, kgo.TryAbort)
+		w.finish(process, t, history.Fail, "aborted")
+		return err == nil
+	}
+	w.record(history.Event{Process: process, Type: history.Commit, Function: history.Txn, ID: t.id})
 	committed, err := session.End(ctx, kgo.TryCommit)
 	switch {
 	case err != nil:

@@ -43,6 +43,7 @@ type world struct {
 		counts counts
 		bugs   []string // what no history shows
 		begins []begin
+		doomed map[string]bool // segments that may be deleted
 	}
 }
 
@@ -75,6 +76,7 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 	w.network = newNetwork(w.stream("network"))
 	w.mu.rates = map[string]rates{}
 	w.mu.faults = map[string]int{}
+	w.mu.doomed = map[string]bool{}
 	w.ends, w.starts, w.stable = newCommitted(), newCommitted(), newCommitted()
 	w.mu.holes = map[partition]map[int64]bool{}
 	w.store = memory.New(w.databaseTime, cfg.Cluster)
