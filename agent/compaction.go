@@ -28,6 +28,8 @@ type CompactionTerm struct {
 	Level func() int32
 	// Busy tells whether the bytes that wait for their flush say that ingest needs the machine.
 	Busy func() bool
+	// Alone says that the agent serves no client: what computes need not leave the processor to others.
+	Alone bool
 	// Retention returns what a topic's configs say; ok is false for one that isn't there.
 	Retention func(topic uint64) (r broker.Retention, ok bool)
 	// Archive is the same of its archive.
@@ -56,6 +58,7 @@ func (a *Agent) compact(ctx context.Context, t *term) error {
 		Bucket: p.bucket, Store: p.store, Writer: t.writer, Follower: p.follower,
 		Mine:  func(i int) bool { return p.compacts(i, t.info.Node) },
 		Level: p.level,
+		Alone: a.cfg.Roles == metastore.RoleCompaction,
 		Busy:  func() bool { return t.ingest.Buffered() > a.cfg.Ingest.BufferBytesMax/2 },
 		Retention: func(number uint64) (r broker.Retention, ok bool) {
 			metastore.View(topics, func(s *catalog.State) {

@@ -156,5 +156,9 @@ func (c *Compactor) swapRows(ctx context.Context, i int, works []*work, out *out
 		effects = shard.AppendSwap(effects, shard.Swap{Partition: w.id, Rewrite: true, Bytes: bytes[w.id] - w.was})
 		removed = append(removed, w.removed...)
 	}
-	return c.swap(ctx, i, effects, out, removed)
+	stood, err := c.swap(ctx, i, effects, out, removed)
+	for k := range stood {
+		c.worked(works[k].id)
+	}
+	return stood, err
 }

@@ -25,6 +25,7 @@ const (
 	archiveBatchHoursMax  = 512       // with it: what of it is in further hours has none
 	archiveJobsMax        = 8         // of a partition, before the others have their turn
 	archiveWaitBytes      = 64 << 20  // of a partition: they wait no longer
+	archiveHasteBytes     = 256 << 20 // of a partition: its jobs make no pauses, or fall behind for ever
 	archiveLateness       = time.Minute
 )
 
@@ -89,7 +90,7 @@ func (c *Compactor) archivings(i int) []archiving {
 	now, was, waiting := c.deps.Now(), c.waiting[i], map[shard.PartitionID]time.Time{}
 	for _, a := range all {
 		policy, ok := c.deps.Catalog.Policy(a.id.Topic)
-		if !ok || !policy.Archive.On || c.Stopped(a.id) != nil {
+		if !ok || !policy.Archive.On {
 			continue
 		}
 		a.policy = policy.Archive
@@ -127,30 +128,49 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool
 	if err != nil {
 		return true, fmt.Errorf("the schema: %w", err) // written by something that did not check it
 	}
-	memory := &c.space.archive.decoding
-	hours, to, err := w.hours(memory, archive.NewTyping(schema))
-	if err != nil {
+	info := archive.Info{
+		Cluster: c.deps.Store.Cluster().ID, Topic: a.policy.Topic, TopicID: base64.RawURLEncoding.EncodeToString(a.topicID[:]), Partition: a.id.Index,
+		Value: a.policy.Value, Columns: schema,
+	}
+	made := hours{space: &c.space.archive, typing: archive.NewTyping(schema)}
+	made.space.encoder.Pause = func() error { return c.pace.pause(ctx) }
+	made.begin = func(dead bool) (*archive.Object, error) {
+		info := info
+		info.Dead = dead
+		return made.space.encoder.Begin(info)
+	}
+	if a.bytes >= archiveHasteBytes {
+		made.space.encoder.Pause = nil
+	}
+	defer made.release()
+	to, err := made.make(ctx, w)
+	if errors.Is(err, errDamaged) {
 		c.stop(a.id, err)
 		return true, nil
 	}
-	defer memory.release(hours)
+	if err != nil {
+		return true, err
+	}
 	rows := metastore.Rows{Archived: []metastore.ArchivedRange{{Shard: i, Topic: a.id.Topic, Partition: a.id.Index, Expected: a.expected, To: to}}}
 	count, dead := int64(0), int64(0)
-	for _, hour := range slices.Sorted(maps.Keys(hours)) {
-		h := hours[hour]
-		for _, t := range []*archive.Table{&h.typed, &h.dead} {
-			if len(t.Rows) == 0 {
+	for _, hour := range slices.Sorted(maps.Keys(made.of)) {
+		h := made.of[hour]
+		for _, p := range []*portion{&h.typed, &h.dead} {
+			if p.object == nil {
 				continue
 			}
-			file, err := c.archiveHour(ctx, a, hour, t, archive.Info{Value: a.policy.Value, Columns: schema, Dead: t == &h.dead})
+			info.Dead = p == &h.dead
+			file, err := c.archiveHour(ctx, a, hour, p.object, info)
 			if err != nil {
 				return true, err
+			}
+			if info.Dead {
+				dead += file.Rows
 			}
 			rows.Files = append(rows.Files, *file)
 			rows.Segments = append(rows.Segments, metastore.SegmentRow{Object: file.Object, Size: file.Bytes})
 			count += file.Rows
 		}
-		dead += int64(len(h.dead.Rows))
 	}
 	effect := shard.AppendArchived(nil, shard.Archived{Partition: a.id, Expected: a.expected, To: to})
 	_, err = c.deps.Writer.AppendRows(ctx, []metastore.Draft{{Journal: metastore.ShardJournal(i), Effects: effect}}, rows)
@@ -170,6 +190,7 @@ func (c *Compactor) archive(ctx context.Context, i int, a *archiving) (done bool
 	for i := range rows.Files {
 		c.Stats.ArchiveBytes.Add(rows.Files[i].Bytes)
 	}
+	c.worked(a.id)
 	a.expected = to
 	return a.from() >= a.lastStable, nil
 }
@@ -256,21 +277,17 @@ func (c *Compactor) archiveRows(ctx context.Context, a *archiving, w *work) (*wo
 	return w, nil
 }
 
-// archiveHour writes the object of an hour's rows, puts it, reads it back and compares.
-func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.Hour, t *archive.Table, info archive.Info) (*metastore.ArchiveFile, error) {
-	rows := t.Rows
-	info.Cluster, info.Topic, info.Partition = c.deps.Store.Cluster().ID, a.policy.Topic, a.id.Index
-	info.TopicID = base64.RawURLEncoding.EncodeToString(a.topicID[:])
-	body, err := c.space.archive.encoder.Encode(info, t)
+// archiveHour ends the object of an hour, puts it, reads it back and compares.
+func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.Hour, o *archive.Object, info archive.Info) (*metastore.ArchiveFile, error) {
+	body, err := o.Finish()
 	if err != nil {
-		return nil, fmt.Errorf("encode offsets %d to %d: %w", rows[0].Offset, rows[len(rows)-1].Offset, err)
+		return nil, fmt.Errorf("encode offsets %d to %d: %w", o.First, o.Last, err)
 	}
 	folder := archive.Folder(info.Topic)
 	if info.Dead {
 		folder = archive.DeadFolder(info.Topic)
 	}
-	first, last := rows[0].Offset, rows[len(rows)-1].Offset
-	key := archive.Key(folder, hour, a.id.Index, first, last, archive.ID{Term: uint64(c.deps.Writer.Term()), Number: c.number.Add(1)})
+	key := archive.Key(folder, hour, a.id.Index, o.First, o.Last, archive.ID{Term: uint64(c.deps.Writer.Term()), Number: c.number.Add(1)})
 	if err := c.pace.take(ctx, int64(len(body))); err != nil {
 		return nil, err
 	}
@@ -282,13 +299,10 @@ func (c *Compactor) archiveHour(ctx context.Context, a *archiving, hour archive.
 		return nil, err
 	}
 	f := &metastore.ArchiveFile{
-		Topic: info.Topic, TopicID: info.TopicID, Number: a.id.Topic, Partition: a.id.Index, First: first, Last: last,
-		Object: key, Rows: int64(len(rows)), Bytes: int64(len(body)), MinTimestamp: rows[0].Timestamp, MaxTimestamp: rows[0].Timestamp, Value: info.Kind(),
+		Topic: info.Topic, TopicID: info.TopicID, Number: a.id.Topic, Partition: a.id.Index, First: o.First, Last: o.Last,
+		Object: key, Rows: o.Rows, Bytes: int64(len(body)), MinTimestamp: o.MinTimestamp, MaxTimestamp: o.MaxTimestamp, Value: info.Kind(),
 	}
 	f.Date, f.Hour = hour.Date()
-	for k := range rows {
-		f.MinTimestamp, f.MaxTimestamp = min(f.MinTimestamp, rows[k].Timestamp), max(f.MaxTimestamp, rows[k].Timestamp)
-	}
 	return f, nil
 }
 

@@ -358,21 +358,25 @@ func TestArchive_ScatteredTimes(t *testing.T) {
 		t.Fatalf("got %.500s, want %.500s", got, want)
 	}
 	// Records of one batch have their hours too, as many as hours have objects; a job ends after it.
-	for hours, want := range map[int]int{archiveBatchHoursMax: archiveBatchHoursMax, 2000: archiveBatchHoursMax} {
+	for count, want := range map[int]int{archiveBatchHoursMax: archiveBatchHoursMax, 2000: archiveBatchHoursMax} {
 		var records []batch.Record
 		for i := range 2000 {
-			records = append(records, batch.Record{Offset: int64(i), Timestamp: int64(1+i%hours) * 3_600_000})
+			records = append(records, batch.Record{Offset: int64(i), Timestamp: int64(1+i%count) * 3_600_000})
 		}
 		wk := &work{id: p0, to: 2001}
 		wk.keep(0, 2000, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records))
 		wk.keep(2000, 2001, batch.Append(nil, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records[:1]))
-		got, to, err := wk.hours(new(decoding), nil)
-		if err != nil || to != 2000 || len(got) < want || len(got) > want+1 {
-			t.Fatalf("%d hours to %d, %v", len(got), to, err)
+		made := hours{space: &archiveSpace{}}
+		made.begin = func(bool) (*archive.Object, error) {
+			return made.space.encoder.Begin(archive.Info{Value: archive.Binary})
 		}
-		for hour, h := range got {
-			if n := len(h.typed.Rows); hour != archive.NoHour && n != 2000/hours && n != 2000/hours+1 || hour == archive.NoHour && n != 2000-archiveBatchHoursMax {
-				t.Fatalf("%d records in hour %d of %d", n, hour, hours)
+		to, err := made.make(t.Context(), wk)
+		if got := len(made.of); err != nil || to != 2000 || got < want || got > want+1 {
+			t.Fatalf("%d hours to %d, %v", got, to, err)
+		}
+		for hour, h := range made.of {
+			if n := int(h.typed.object.Rows); hour != archive.NoHour && n != 2000/count && n != 2000/count+1 || hour == archive.NoHour && n != 2000-archiveBatchHoursMax {
+				t.Fatalf("%d records in hour %d of %d", n, hour, count)
 			}
 		}
 	}

@@ -145,7 +145,7 @@ type Stats struct {
 	Retired, Deleted        atomic.Int64 // objects
 	UploadsEnded            atomic.Int64 // of dead terms
 	Failures                atomic.Int64 // jobs that failed
-	Stopped                 atomic.Int64 // partitions whose merging has stopped: damaged
+	Stopped                 atomic.Int64 // partitions that have stopped: damaged
 	Cleanings               atomic.Int64 // passes of key compaction that came to their end
 	CleanedRecords          atomic.Int64 // records that key compaction removed
 	CleanedBytes            atomic.Int64 // bytes that key compaction left out of what it wrote anew
@@ -161,7 +161,7 @@ func New(cfg Config, deps Deps) (*Compactor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}, looks: map[shard.PartitionID]look{}, waiting: map[int]map[shard.PartitionID]time.Time{}}
+	c := &Compactor{cfg: cfg, deps: deps, pace: newPace(cfg.BytesPerSecond, cfg.Share, deps.Busy), shards: map[int]*shardWork{}, retention: map[shard.PartitionID]kept{}, looks: map[shard.PartitionID]look{}, waiting: map[int]map[shard.PartitionID]time.Time{}}
 	c.mu.troubles = newTroubles()
 	return c, nil
 }

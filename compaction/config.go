@@ -19,6 +19,7 @@ type Config struct {
 	GapBytesMax     int64         // bytes that are read for nothing to spare a GET
 	ReadsMax        int           // GETs at the same time
 	BytesPerSecond  int64         // read and written, together; 0: unbounded
+	Share           float64       // of a processor that jobs take while they compute; 1: they make no pauses
 	Fan             int           // small extents of one size that are merged again
 	RetentionEvery  time.Duration // how often log starts are looked at
 	RemoveRowsMax   int           // rows removed by one append
@@ -49,6 +50,7 @@ func DefaultConfig() Config {
 		GapBytesMax:     256 << 10,
 		ReadsMax:        4,
 		BytesPerSecond:  32 << 20,
+		Share:           0.33,
 		Fan:             8,
 		RetentionEvery:  5 * time.Minute,
 		RemoveRowsMax:   500,
@@ -80,6 +82,8 @@ func (c Config) Validate() error {
 		return errors.New("compaction: a bound is out of range")
 	case c.Fan < 2, c.RemoveRowsMax < 1, c.RemoveRowsMax > 4096, c.GapBytesMax < 0, c.BytesPerSecond < 0:
 		return errors.New("compaction: a bound is out of range")
+	case !(c.Share > 0 && c.Share <= 1):
+		return errors.New("compaction: jobs take more than nothing of a processor, and one at most")
 	case c.KeyMapBytesMax < KeyMapBytesMin || c.CleanBytesMax < 1:
 		return errors.New("compaction: keys and records of key compaction need memory")
 	case c.Log == nil:

@@ -5,7 +5,7 @@
 // It does: plan and run merges (plan.go, merge.go), and merge small extents of partition
 // segments again (again.go; large.go: those that are larger than a job); key compaction (clean.go: passes; filter.go: what a batch keeps; keys.go:
 // the keys of a pass); retention (retention.go) and the removal of rows that it
-// leaves behind (remove.go); the archive (archive.go: jobs; hours.go: their records; package archive for the bytes); collection (collect.go; unfinished.go: of uploads); the comparison
+// leaves behind (remove.go); the archive (archive.go: jobs; hours.go: their records; package archive for the bytes); what they work in (workspace.go) and their pauses (pace.go); collection (collect.go; unfinished.go: of uploads); the comparison
 // of bucket and metastore (verify.go).
 //
 // It does not: decide what readers see: that is the fold's work, and the rows' that go
@@ -27,7 +27,7 @@
 // On failure: killed anywhere before the append, the output is an orphan, which goes
 // once its term is dead. A source that can't be read puts that
 // partition's jobs off, for seconds and then minutes (trouble.go); one that isn't what was written, read twice, stops
-// them in this term, loudly; nothing of it is dropped. A batch that key compaction can't
+// them, loudly, for a minute and then up to an hour at a time; nothing of it is dropped. A batch that key compaction can't
 // go over stops that partition's key compaction alone. An append that is
 // refused changed nothing.
 //

@@ -216,6 +216,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func testConfig() Config {
 	cfg := DefaultConfig()
+	cfg.Share = 1
 	cfg.Log = quiet
 	cfg.BytesPerSecond = 0
 	cfg.JobBytesMax, cfg.PieceBytes = 1<<20, 64<<10

@@ -1,6 +1,8 @@
 package compaction
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,105 +11,156 @@ import (
 	"github.com/wadi-io/wadi/wire/segment"
 )
 
-// decoding is the memory that jobs of the archive decode records in.
-type decoding struct {
-	reader batch.Reader
-	rows   []archive.Row // the longest table's
+// archiveSpace is what archive jobs decode and encode in.
+type archiveSpace struct {
+	reader  batch.Reader
+	encoder archive.Encoder
+	rows    []archive.Row // of the hour that was gathered first
 }
 
-// release has the memory of a job's hours used by the next.
-func (m *decoding) release(hours map[archive.Hour]*hourly) {
-	m.reader.Reset()
-	for _, h := range hours {
-		if cap(h.typed.Rows) > cap(m.rows) {
-			m.rows = h.typed.Rows[:0]
-		}
-	}
+// hours makes a work's objects: records are decoded, some at a time, and encoded while their bytes are at
+// hand, those of aborted transactions and markers left out.
+type hours struct {
+	space  *archiveSpace
+	typing *archive.Typing // nil: no typed columns
+	begin  func(dead bool) (*archive.Object, error)
+	of     map[archive.Hour]*hourly
+	// What is decoded and not encoded yet.
+	rows, bytes int
 }
 
 // hourly is what an archive job has of one hour: an object each.
 type hourly struct {
-	typed, dead archive.Table
+	typed, dead portion
 }
 
-// hours decodes the work's records, those of aborted transactions and markers left out, by
-// the hours of their timestamps, until they are enough; to is the offset after the last one decoded. typing may be nil.
-func (w *work) hours(m *decoding, typing *archive.Typing) (hours map[archive.Hour]*hourly, to int64, err error) {
-	hours = map[archive.Hour]*hourly{}
-	size, rowBytes := 0, 0
-	if typing != nil {
-		rowBytes = typing.RowBytes()
+// portion is an object and its rows that are not in it yet.
+type portion struct {
+	object *archive.Object // nil: without a row so far
+	table  archive.Table
+}
+
+// make goes over the work's batches until they are enough; to is the offset after the last one. An error
+// that isn't errDamaged says that there are no objects just now.
+func (g *hours) make(ctx context.Context, w *work) (to int64, err error) {
+	g.of = map[archive.Hour]*hourly{}
+	size, rowBytes, held := 0, 0, 0 // bytes: of all rows, beside each, of those that the reader has memory for
+	if g.typing != nil {
+		rowBytes = g.typing.RowBytes()
 	}
-	// The hour that is gathered, so that the map isn't asked for each record. The first has room
-	// for all there are: mostly they are of one hour.
+	reader := &g.space.reader
+	defer reader.Reset()
+	// The hour that is gathered, so that the map isn't asked for each record.
 	var at *hourly
 	var gathered archive.Hour
-	first := archive.Table{Rows: slices.Grow(m.rows[:0], w.recordsMax())}
-	m.rows = nil
+	first := archive.Table{Rows: g.space.rows[:0]}
 	for _, b := range w.batches {
 		// A batch may have been merged already or not: its header's offsets are patched here.
 		batch.SetBaseOffset(b.body, b.base)
 		h, err := batch.Parse(b.body)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%w: offset %d: %w", errDamaged, b.base, err)
+			return 0, fmt.Errorf("%w: offset %d: %w", errDamaged, b.base, err)
 		}
 		if h.Control() || h.Transactional() && w.isAborted(h.ProducerID, b.base) {
 			continue
 		}
-		if size >= archiveRowBytesMax || size > 0 && len(hours) >= archiveHoursMax {
-			return hours, b.base, nil
+		if size >= archiveRowBytesMax || size > 0 && len(g.of) >= archiveHoursMax {
+			return b.base, g.encode(ctx)
 		}
 		// A record is decoded where its row will be, if it is of the hour that is gathered.
 		table := &first
 		if at != nil {
-			table = &at.typed
+			table = &at.typed.table
 		}
 		row := table.Next()
-		for m.reader.Open(b.body, archiveBatchBytesMax); m.reader.Next(&row.Record); row = table.Next() {
+		for reader.Open(b.body, archiveBatchBytesMax); reader.Next(&row.Record); row = table.Next() {
 			if row.Offset < w.from || row.Offset >= w.to {
 				continue
 			}
 			row.AppendTime = h.LogAppendTime()
 			if hour := archive.HourOf(row.Timestamp); at == nil || hour != gathered {
-				if hours[hour] == nil && len(hours) >= archiveBatchHoursMax {
+				if g.of[hour] == nil && len(g.of) >= archiveBatchHoursMax {
 					hour = archive.NoHour // a batch of a million records in as many hours doesn't make as many objects
 				}
-				if hours[hour] == nil {
-					hours[hour] = &hourly{}
+				if g.of[hour] == nil {
+					g.of[hour] = &hourly{}
 				}
 				if at == nil {
-					hours[hour].typed = first
+					g.of[hour].typed.table = first
 				}
-				at, gathered = hours[hour], hour
-				table = &at.typed
+				at, gathered = g.of[hour], hour
+				table = &at.typed.table
 			}
-			size += row.Size() + rowBytes
-			if typing == nil {
+			bytes := row.Size() + rowBytes
+			p := &at.typed
+			if g.typing == nil {
 				table.Append(row)
-			} else if why := typing.Append(table, row); why != nil {
-				at.dead.AppendDead(row, why)
-				size += archive.DeadBytesMax
+			} else if why := g.typing.Append(table, row); why != nil {
+				p = &at.dead
+				p.table.AppendDead(row, why)
+				bytes += archive.DeadBytesMax
+			}
+			size, held, g.rows, g.bytes = size+bytes, held+bytes, g.rows+1, g.bytes+bytes
+			if len(p.table.Rows) >= archive.WindowRows || g.bytes >= archive.WindowBytes {
+				if err := g.put(ctx, p, p == &at.dead); err != nil {
+					return 0, err
+				}
+				if g.bytes >= archive.WindowBytes { // in several hours, perhaps
+					if err := g.encode(ctx); err != nil {
+						return 0, err
+					}
+				}
 			}
 		}
-		if err := m.reader.Err(); err != nil {
-			return nil, 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
+		if err := reader.Err(); err != nil {
+			return 0, fmt.Errorf("%w: the batch at offset %d: %w", errDamaged, b.base, err)
+		}
+		if g.rows >= archive.WindowRows || held >= archive.WindowBytes*3/4 {
+			if err := g.encode(ctx); err != nil {
+				return 0, err
+			}
+			reader.Reset()
+			held = 0
 		}
 	}
-	if at == nil {
-		m.rows = first.Rows
-	}
-	return hours, w.to, nil
+	return w.to, g.encode(ctx)
 }
 
-// recordsMax is how many records the work's batches have by their headers, as far as a job takes them.
-func (w *work) recordsMax() int {
-	n := int64(0)
-	for _, b := range w.batches {
-		if h, err := batch.Parse(b.body); err == nil {
-			n += int64(max(0, h.Records))
+// encode puts all rows that are decoded into their objects.
+func (g *hours) encode(ctx context.Context) error {
+	for _, h := range g.of {
+		if err := errors.Join(g.put(ctx, &h.typed, false), g.put(ctx, &h.dead, true)); err != nil {
+			return err
 		}
 	}
-	return int(min(n, archiveRowBytesMax/archive.RowBytesMin))
+	g.rows, g.bytes = 0, 0
+	return nil
+}
+
+// put puts the rows of a portion into its object.
+func (g *hours) put(ctx context.Context, p *portion, dead bool) (err error) {
+	if len(p.table.Rows) == 0 {
+		return nil
+	}
+	if p.object == nil {
+		if p.object, err = g.begin(dead); err != nil {
+			return err
+		}
+	}
+	if err := p.object.Append(&p.table); err != nil {
+		return fmt.Errorf("encode offsets from %d on: %w", p.table.Rows[0].Offset, err)
+	}
+	p.table.Reset()
+	return ctx.Err()
+}
+
+// release has the memory of a job's rows used by the next.
+func (g *hours) release() {
+	for _, h := range g.of {
+		if rows := h.typed.table.Rows; cap(rows) > cap(g.space.rows) {
+			g.space.rows = rows[:0]
+		}
+	}
 }
 
 // isAborted tells whether a transactional batch is one of an aborted transaction.

@@ -49,6 +49,7 @@ func (c *Compactor) merge(ctx context.Context, i int, works []*work) error {
 	}
 	c.Stats.Merges.Add(1)
 	for k, w := range works {
+		c.worked(w.id)
 		if stood[k] {
 			c.Stats.MergedExtents.Add(int64(len(w.sources)))
 		} // Else its topic was deleted meanwhile: the sweep removes the rows.

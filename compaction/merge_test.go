@@ -332,6 +332,47 @@ func TestMerge_TriesAgain(t *testing.T) {
 	a.wantSame(p0, before, "in the end")
 }
 
+// A partition whose source is damaged stops, loudly, is looked at again each time later, and goes on once
+// what was written is there again.
+func TestMerge_StopsForATime(t *testing.T) {
+	w, a := filled(t)
+	own := a.flush(produced{id: p0, records: 1, timestamp: 1})
+	before := a.readPartition(p0)
+	reads := 0
+	w.bucket.onGet = func(key string, body []byte) error {
+		if key == own.Key() {
+			reads++
+			body[len(body)-1] ^= 1
+		}
+		return nil
+	}
+	a.cfg.MergeEvery, a.cfg.MergeBytesMin = 24*time.Hour, 1
+	var at []time.Duration
+	for passed := time.Duration(0); passed < 4*time.Hour; passed += 5 * time.Second {
+		was := reads
+		a.do("a look at the shard", a.Shard(t.Context(), 0))
+		if reads > was {
+			if at = append(at, passed); reads != was+2 {
+				t.Fatalf("read %d times", reads-was)
+			}
+		}
+		w.pass(5 * time.Second)
+	}
+	if a.mergedTo(p1) != 20 || a.mergedTo(p0) != 0 || !errors.Is(a.Stopped(p0), errDamaged) || a.Stats.Stopped.Load() != 1 {
+		t.Fatalf("merged to %d and %d, %d stopped: %v", a.mergedTo(p0), a.mergedTo(p1), a.Stats.Stopped.Load(), a.Stopped(p0))
+	}
+	if len(at) < 7 || len(at) > 10 || at[1]-at[0] != stopFirst || at[len(at)-1]-at[len(at)-2] != stopMax {
+		t.Errorf("tried at %v", at)
+	}
+	w.bucket.onGet = nil
+	w.pass(stopMax)
+	a.do("a look at the shard", a.Shard(t.Context(), 0))
+	if a.mergedTo(p0) != 41 || a.Stopped(p0) != nil || a.Stats.Stopped.Load() != 0 {
+		t.Errorf("merged to %d, stopped: %v", a.mergedTo(p0), a.Stopped(p0))
+	}
+	a.wantSame(p0, before, "in the end")
+}
+
 // A job that was paused anywhere before its swap, while another did the same or more.
 func TestMerge_PausedWhileAnotherMerges(t *testing.T) {
 	for _, more := range []bool{false, true} {

@@ -17,10 +17,30 @@ type pace struct {
 	bytesPerSecond int64
 	busy           func() bool
 	next           time.Time // when the bytes taken so far are paid for
+	share          float64   // of a processor
+	since          time.Time // when the last pause ended
 }
 
-func newPace(bytesPerSecond int64, busy func() bool) *pace {
-	return &pace{bytesPerSecond: bytesPerSecond, busy: busy}
+func newPace(bytesPerSecond int64, share float64, busy func() bool) *pace {
+	return &pace{bytesPerSecond: bytesPerSecond, share: share, busy: busy}
+}
+
+// A job that computes does so for a millisecond or a few, between pauses, so that whoever serves a client waits for no
+// more than that where processors are few. What took longer than sliceMax was mostly waiting, for the bucket or a processor.
+const (
+	sliceMin = time.Millisecond
+	sliceMax = 10 * time.Millisecond
+)
+
+// pause is called between two small pieces of work. Once they have taken sliceMin it sleeps as long as the share asks for.
+func (p *pace) pause(ctx context.Context) error {
+	worked := min(time.Since(p.since), sliceMax)
+	if p.share >= 1 || worked < sliceMin {
+		return ctx.Err()
+	}
+	err := sleep(ctx, time.Duration(float64(worked)*(1/p.share-1)))
+	p.since = time.Now()
+	return err
 }
 
 // take waits until bytes may be moved.

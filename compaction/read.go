@@ -87,6 +87,9 @@ func (c *Compactor) readOnce(ctx context.Context, works []*work, into *[]byte) (
 			unread, why = append(unread, w.id), err
 			continue
 		}
+		if err := c.pace.pause(ctx); err != nil {
+			return nil, nil, err
+		}
 		c.readable(w.id)
 		if w.damage = w.check(); w.damage != nil {
 			damaged = append(damaged, w)

@@ -16,32 +16,51 @@ const (
 	retryMax   = 5 * time.Minute
 )
 
+// A partition whose source is damaged stops, and is looked at again after stopFirst, then after twice that, up to stopMax: somebody
+// may have put back what was there, or the bucket gave what it doesn't hold.
+const (
+	stopFirst = time.Minute
+	stopMax   = time.Hour
+)
+
 // errDamaged says that a source was read, twice, and isn't what was written.
 var errDamaged = errors.New("a source is not what was written")
 
-// putOff is since when a partition's jobs wait for another try.
+// putOff is until when a partition's jobs wait for another try.
 type putOff struct {
 	pause time.Duration
 	until time.Time
 }
 
+// longer is the next pause, which begins now.
+func (p putOff) longer(now time.Time, first, most time.Duration) putOff {
+	p.pause = min(max(2*p.pause, first), most)
+	return putOff{p.pause, now.Add(p.pause)}
+}
+
 // troubles are what is wrong with partitions. Compactor.mu guards them.
 type troubles struct {
-	stopped     map[shard.PartitionID]error  // damaged: nothing is done with them in this term
+	stopped     map[shard.PartitionID]halt   // damaged
 	uncleanable map[shard.PartitionID]error  // those that key compaction can't go over
 	putOff      map[shard.PartitionID]putOff // those whose sources could not be read just now
 }
 
+// halt is why a partition has stopped, and until when.
+type halt struct {
+	putOff
+	why error
+}
+
 func newTroubles() troubles {
-	return troubles{map[shard.PartitionID]error{}, map[shard.PartitionID]error{}, map[shard.PartitionID]putOff{}}
+	return troubles{map[shard.PartitionID]halt{}, map[shard.PartitionID]error{}, map[shard.PartitionID]putOff{}}
 }
 
 // rests tells whether nothing is to be done with a partition now.
 func (c *Compactor) rests(id shard.PartitionID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	off, is := c.mu.putOff[id]
-	return c.mu.stopped[id] != nil || is && c.deps.Now().Before(off.until)
+	now := c.deps.Now()
+	return now.Before(c.mu.putOff[id].until) || now.Before(c.mu.stopped[id].until)
 }
 
 // wasPutOff tells whether a partition's jobs were put off, and have not been tried since.
@@ -65,9 +84,7 @@ func (c *Compactor) tryLater(err error, ids ...shard.PartitionID) {
 	defer c.mu.Unlock()
 	now, longest := c.deps.Now(), time.Duration(0)
 	for _, id := range ids {
-		off := c.mu.putOff[id]
-		off.pause = min(max(2*off.pause, retryFirst), retryMax)
-		off.until = now.Add(off.pause)
+		off := c.mu.putOff[id].longer(now, retryFirst, retryMax)
 		c.mu.putOff[id] = off
 		longest = max(longest, off.pause)
 	}
@@ -80,24 +97,37 @@ func (c *Compactor) tryLater(err error, ids ...shard.PartitionID) {
 		"partitions", len(ids), "first", ids[0], "in", longest, "err", err)
 }
 
-// stop ends the merging of a partition in this term, and says why.
+// stop stops a partition's jobs for a time, and says why.
 func (c *Compactor) stop(id shard.PartitionID, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.mu.putOff, id)
-	if c.mu.stopped[id] == nil {
-		c.mu.stopped[id] = err
+	s, was := c.mu.stopped[id]
+	if !was {
 		c.Stats.Stopped.Add(1)
-		c.cfg.Log.Error("a partition's merging has stopped: what the bucket holds of it is damaged; nothing of it is dropped",
-			"partition", id, "err", err)
+	}
+	s = halt{s.longer(c.deps.Now(), stopFirst, stopMax), err}
+	c.mu.stopped[id] = s
+	c.cfg.Log.Error("a partition's merging and archive have stopped: what the bucket holds of it is damaged; nothing of it is dropped",
+		"partition", id, "looked at again in", s.pause, "err", err)
+}
+
+// worked ends what had stopped a partition: a job of it came to its end.
+func (c *Compactor) worked(id shard.PartitionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, was := c.mu.stopped[id]; was {
+		delete(c.mu.stopped, id)
+		c.Stats.Stopped.Add(-1)
+		c.cfg.Log.Info("a partition's merging and archive go on: its segments are what was written", "partition", id)
 	}
 }
 
-// Stopped returns why a partition's merging has stopped, nil if it hasn't.
+// Stopped returns why a partition's jobs have stopped, nil if they haven't.
 func (c *Compactor) Stopped(id shard.PartitionID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mu.stopped[id]
+	return c.mu.stopped[id].why
 }
 
 // cannotClean ends the key compaction of a partition in this term, and says why.

@@ -1,7 +1,5 @@
 package compaction
 
-import "github.com/wadi-io/wadi/compaction/archive"
-
 // workspace is the memory that jobs work in, one after the other: so they leave little to the collector, whose
 // cycles are what producers would notice of them. It goes when the shards have been looked at, and a kind of jobs
 // leaves none to the other.
@@ -14,18 +12,11 @@ type workspace struct {
 	archive   archiveSpace
 }
 
-// archiveSpace is what archive jobs decode and encode in.
-type archiveSpace struct {
-	decoding
-	encoder archive.Encoder
-}
-
 // forArchive makes the memory that of the archive.
-func (m *workspace) forArchive() *archiveSpace {
+func (m *workspace) forArchive() {
 	if !m.isArchive {
 		*m = workspace{piece: m.piece, isArchive: true}
 	}
-	return &m.archive
 }
 
 // forMerging makes the memory that of merging and key compaction.

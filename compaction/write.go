@@ -43,6 +43,9 @@ func (c *Compactor) write(ctx context.Context, shard int, works []*work) (*outpu
 	})
 	for _, w := range works {
 		w.rollMs = c.rollMs(w.id.Topic)
+		if err := c.pace.pause(ctx); err != nil {
+			return nil, err
+		}
 		if err := w.buildParts(&builder); err != nil {
 			return nil, err
 		}
@@ -147,5 +150,8 @@ func (c *Compactor) compare(ctx context.Context, key string, body []byte) error 
 			return nil // the object's end, and the body's
 		}
 		at += n
+		if err := c.pace.pause(ctx); err != nil {
+			return err
+		}
 	}
 }

@@ -64,7 +64,7 @@ func (w *world) change(rnd *rand.Rand, producer int64, x uint64) {
 		h.ProducerID, h.ProducerEpoch, h.BaseSequence, h.Attributes = producer, int16(x), 0, 1<<4
 		f.ProducerID, f.Epoch, f.Transaction = producer, int16(x), x
 	}
-	data, err := batch.Recompress(batch.Append(nil, h, records), batch.LZ4, 9, 1<<20)
+	data, err := batch.Recompress(batch.Append(nil, h, records), batch.Codec(rnd.IntN(int(batch.Zstd)+1)), 1, 1<<20)
 	if err != nil {
 		w.t.Fatal(err)
 	}

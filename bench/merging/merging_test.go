@@ -125,7 +125,7 @@ func newWorldOf(t *testing.T, jobBytes, blocksMax int64, blockBytes int) *world 
 		t.Fatal(err)
 	}
 	cfg := compaction.DefaultConfig()
-	cfg.Log, cfg.BytesPerSecond, cfg.Fan, cfg.JobBytesMax = log, 0, 3, jobBytes
+	cfg.Log, cfg.BytesPerSecond, cfg.Share, cfg.Fan, cfg.JobBytesMax = log, 0, 1, 3, jobBytes
 	cfg.RewriteBytesMax, cfg.PieceBytes = 8*jobBytes, max(1, jobBytes/2)
 	w.compactor, err = compaction.New(cfg, compaction.Deps{
 		Bucket: ours{w.bucket}, Store: w.store, Writer: w.writer, Catalog: catalog{}, Replica: replica,
@@ -165,7 +165,10 @@ func (w *world) flush(rnd *rand.Rand, producer int64, x uint64) {
 			h.ProducerID, h.ProducerEpoch, h.BaseSequence, h.Attributes = producer, int16(x), 0, 1<<4
 			f.ProducerID, f.Epoch, f.Transaction = producer, int16(x), x
 		}
-		data := batch.Append(nil, h, records)
+		data, err := batch.Recompress(batch.Append(nil, h, records), batch.Codec(rnd.IntN(int(batch.Zstd)+1)), 1, 1<<20)
+		if err != nil {
+			w.t.Fatal(err)
+		}
 		parsed, err := batch.Parse(data)
 		if err != nil {
 			w.t.Fatal(err)

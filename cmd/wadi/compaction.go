@@ -58,6 +58,9 @@ func compact(cfg compaction.Config) agent.Compaction {
 		cfg.Log = t.Log
 		cfg.RetentionEvery = t.CheckEach
 		cfg.CleanEvery, cfg.KeyMapBytesMax = max(t.CleanEach, time.Millisecond), max(t.KeyBytes, compaction.KeyMapBytesMin)
+		if t.Alone {
+			cfg.Share = 1
+		}
 		cfg.LookEvery = min(cfg.LookEvery, t.CheckEach, cfg.MergeEvery, cfg.CollectEvery)
 		cfg.Grace = max(cfg.Grace, compaction.StalenessMin(t.StaleMax))
 		c, err := compaction.New(cfg, compaction.Deps{

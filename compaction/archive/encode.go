@@ -3,13 +3,10 @@ package archive
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/file"
-	"github.com/apache/arrow/go/v17/parquet/metadata"
 
 	"github.com/wadi-io/wadi/wire/batch"
 )
@@ -34,11 +31,15 @@ const RowBytesMin = 112
 
 const headerBytes = 48
 
-// growthRatio is of keys and values to the first room for an object, in bytes.
-const growthRatio = 6
-
-// rowsPerGroup bounds a row group; a job's bytes do so before, unless rows are tiny.
+// rowsPerGroup bounds a row group, about; a job's bytes do so before, unless rows are tiny.
 const rowsPerGroup = 1 << 20
+
+// WindowRows and WindowBytes bound the rows that are encoded at once, a column after the other: fewer, and the columns'
+// dictionaries leave the processor's cache in between; more, and the rows do.
+const (
+	WindowRows  = 8192
+	WindowBytes = 1 << 20
+)
 
 // What is handed to a column at once; it looks at its page's size only in between.
 const (
@@ -46,9 +47,8 @@ const (
 	chunkBytes = 1 << 20
 )
 
-// Encoder makes objects, one after the other.
+// Encoder is the memory in which objects are made.
 type Encoder struct {
-	out          bytes.Buffer
 	values       []parquet.ByteArray
 	ints         []int64
 	doubles      []float64
@@ -56,62 +56,28 @@ type Encoder struct {
 	days         []int32
 	invalid      []int // rows
 	levels, reps []int16
+	spare        []byte // of an object that was made
+	// Pause, unless nil, is called after each column of some rows, so that whoever encodes can let others have the processor.
+	Pause func() error
 }
 
-// Encode returns the object of a table, until the next one is made. Deterministic.
+// Encode returns the object of a table. Deterministic.
 func (e *Encoder) Encode(info Info, t *Table) ([]byte, error) {
-	if info.Dead {
-		info.Columns = nil
-	}
-	root, err := schemaOf(&info)
+	o, err := e.Begin(info)
 	if err != nil {
 		return nil, err
 	}
-	rows := t.Rows
-	if len(t.cells) != len(rows)*len(info.Columns) || info.Dead && len(t.errors) != len(rows) {
-		return nil, fmt.Errorf("%d typed values of %d rows and %d columns, %d errors", len(t.cells), len(rows), len(info.Columns), len(t.errors))
+	if err := o.Append(t); err != nil {
+		return nil, err
 	}
-	meta := metadata.NewKeyValueMetadata()
-	texts := [][2]string{
-		{"wadi.cluster", info.Cluster}, {"wadi.topic", info.Topic}, {"wadi.topic.id", info.TopicID},
-		{"wadi.partition", strconv.Itoa(int(info.Partition))},
-		{"wadi.offset.first", strconv.FormatInt(rows[0].Offset, 10)}, {"wadi.offset.last", strconv.FormatInt(rows[len(rows)-1].Offset, 10)},
-	}
-	if len(info.Columns) > 0 {
-		texts = append(texts, [2]string{metaColumns, info.Columns.String()})
-	}
-	for _, kv := range texts {
-		if err := meta.Append(kv[0], kv[1]); err != nil {
-			return nil, err
-		}
-	}
-	size := 0
-	for i := range rows {
-		size += len(rows[i].Key) + len(rows[i].Value)
-	}
-	e.out.Reset()
-	e.out.Grow(size / growthRatio) // mostly what comes of it
-	w := file.NewParquetWriter(&e.out, root, file.WithWriterProps(properties(info.Columns)), file.WithWriteMetadata(meta))
-	for at := 0; at < len(rows); at += rowsPerGroup {
-		group := w.AppendRowGroup()
-		if err := e.group(group, &info, t.part(at, min(at+rowsPerGroup, len(rows)), len(info.Columns))); err != nil {
-			return nil, err
-		}
-		if err := group.Close(); err != nil {
-			return nil, fmt.Errorf("close a row group: %w", err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("close the object: %w", err)
-	}
-	return e.out.Bytes(), nil
+	return o.Finish()
 }
 
 // writer writes a column.
 type writer func(file.ColumnChunkWriter) error
 
-// group writes the columns of a row group, in the order of the schema.
-func (e *Encoder) group(g file.SerialRowGroupWriter, info *Info, t Table) error {
+// columns are what writes some rows to each column, in the order of the schema.
+func (e *Encoder) columns(info *Info, t *Table) []writer {
 	rows := t.Rows
 	topic := parquet.ByteArray(info.Topic)
 	create, logAppend := timestampType(false), timestampType(true)
@@ -132,24 +98,12 @@ func (e *Encoder) group(g file.SerialRowGroupWriter, info *Info, t Table) error 
 	}
 	columns = append(columns, e.valueColumns(rows, info.value())...)
 	for i := range info.Columns {
-		columns = append(columns, e.typed(&t, info.Columns, i))
+		columns = append(columns, e.typed(t, info.Columns, i))
 	}
 	if info.Dead {
 		columns = append(columns, e.bytes(rows, func(i int) []byte { return []byte(t.errors[i]) }, false))
 	}
-	for i, write := range columns {
-		column, err := g.NextColumn()
-		if err == nil {
-			err = write(column)
-		}
-		if err == nil {
-			err = column.Close()
-		}
-		if err != nil {
-			return fmt.Errorf("column %d: %w", i, err)
-		}
-	}
-	return nil
+	return columns
 }
 
 // valueColumns are those of the values: where they are typed, a second one has what isn't so.
@@ -303,16 +257,12 @@ func (e *Encoder) headers(rows []Row, of func(*batch.RecordHeader) []byte, defin
 
 func (e *Encoder) partitions(w file.ColumnChunkWriter, partition int32, n int) error {
 	column := w.(*file.Int32ColumnChunkWriter)
-	same := make([]int32, min(n, chunkRows))
-	for i := range same {
-		same[i] = partition
+	e.days = e.days[:0]
+	for range n {
+		e.days = append(e.days, partition)
 	}
-	for ; n > 0; n -= min(n, chunkRows) {
-		if _, err := column.WriteBatch(same[:min(n, chunkRows)], nil, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := column.WriteBatch(e.days, nil, nil)
+	return err
 }
 
 // numbers returns what writes a column of 64-bit numbers.

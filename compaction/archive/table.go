@@ -30,6 +30,9 @@ func (t *Table) Next() *Row {
 	return &t.Rows[:n+1][n]
 }
 
+// Reset forgets the rows, and keeps their memory.
+func (t *Table) Reset() { t.Rows, t.cells, t.errors = t.Rows[:0], t.cells[:0], t.errors[:0] }
+
 // Append appends a row.
 func (t *Table) Append(r *Row) {
 	if next := t.Next(); next != r {

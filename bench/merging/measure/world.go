@@ -140,7 +140,7 @@ func newWorldIn(ctx context.Context, b bucket.Bucket, partitions int32, topics c
 	sc.Log = quiet
 	w.snapshots = metastore.NewSnapshotter(w.store, w.bucket, w.follower, w.writer, sc)
 	cfg := compaction.DefaultConfig()
-	cfg.Log, cfg.BytesPerSecond = quiet, 0
+	cfg.Log, cfg.BytesPerSecond, cfg.Share = quiet, 0, 1
 	w.compactor, err = compaction.New(cfg, compaction.Deps{
 		Bucket: objects{w.bucket, whole}, Store: w.store, Writer: w.writer, Catalog: topics,
 		Replica: func(int) *metastore.Replica { return w.follower.Replica(metastore.ShardJournal(0)) },
