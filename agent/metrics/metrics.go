@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,15 +52,21 @@ func seconds() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 }
 
+// stageSeconds are finer where a commit lies.
+func stageSeconds() []float64 {
+	return slices.Concat([]float64{.0005, .001, .00125, .0015, .00175, .002, .00225, .0025, .003, .0035, .004}, seconds()[3:])
+}
+
 // New registers an agent's collectors. version is the program's.
 func New(registerer prometheus.Registerer, version string, names Names) (*Metrics, error) {
 	m := &Metrics{
-		names:          names,
-		outcomes:       counters("wadi_request_outcomes_total", "Outcomes of requests: the first error in the answer, else NONE. Of Produce one a partition, of Fetch one a request and one a partition that has an error.", "request", "code"),
-		took:           histograms("wadi_request_seconds", "From a request's last byte to the end of its answer.", "request"),
-		requestBytes:   counters("wadi_request_bytes_total", "Bytes of requests that were read.", "request"),
-		answerBytes:    counters("wadi_answer_bytes_total", "Bytes of answers that were written.", "request"),
-		produce:        histograms("wadi_produce_seconds", "A batch's way: wait in the buffer, upload of its segment, commit until the answer.", "stage"),
+		names:        names,
+		outcomes:     counters("wadi_request_outcomes_total", "Outcomes of requests: the first error in the answer, else NONE. Of Produce one a partition, of Fetch one a request and one a partition that has an error.", "request", "code"),
+		took:         histograms("wadi_request_seconds", "From a request's last byte to the end of its answer.", "request"),
+		requestBytes: counters("wadi_request_bytes_total", "Bytes of requests that were read.", "request"),
+		answerBytes:  counters("wadi_answer_bytes_total", "Bytes of answers that were written.", "request"),
+		produce: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "wadi_produce_seconds", Buckets: stageSeconds(),
+			Help: "A batch's way: wait in the buffer, upload of its segment, commit until the answer."}, []string{"stage"}),
 		bucketRequests: counters("wadi_bucket_requests_total", "Requests to the bucket.", "kind", "outcome"),
 		bucketTook:     histograms("wadi_bucket_request_seconds", "Time of requests to the bucket.", "kind"),
 		bucketBytes:    counters("wadi_bucket_bytes_total", "Bytes that went to the bucket and came from it.", "kind"),

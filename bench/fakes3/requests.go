@@ -74,7 +74,9 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, key string, wait fu
 	}
 	w.Header().Set("ETag", etag(crc, size))
 	w.Header().Set(headerCRC, checksum(crc))
+	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
+	http.NewResponseController(w).Flush() // Its time ends when the answer is sent, which net/http does after the handler.
 }
 
 func (s *Server) taken(w http.ResponseWriter, wait func()) {
