@@ -78,6 +78,9 @@ type Given struct {
 	PeerListener net.Listener // instead of a socket at Config.Peer.Listen
 	DialPeer     func(ctx context.Context, address string) (net.Conn, error)
 
+	Retry     bucket.RetryConfig // of what is asked of the bucket; the zero value: the default
+	EndsAlone bool               // a transaction's markers never go along with its decision
+
 	Level int32 // of features: as if this were the release that brought it; 0: this release
 }
 

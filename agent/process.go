@@ -160,7 +160,11 @@ func (p *process) openBucket(ctx context.Context, cfg Config) error {
 		p.metrics.Bucket(r)
 		trouble.observe(r)
 	}))
-	p.bucket = bucket.Retry(bucket.Hedge(p.requests, cfg.Hedge), bucket.DefaultRetryConfig())
+	retry := cfg.Given.Retry
+	if retry.Max == 0 {
+		retry = bucket.DefaultRetryConfig()
+	}
+	p.bucket = bucket.Retry(bucket.Hedge(p.requests, cfg.Hedge), retry)
 	return nil
 }
 

@@ -15,6 +15,9 @@ func (a *Agent) newTransactions(p *process, w *metastore.Writer) (*transaction.C
 	cfg.AbortEvery = ms("transaction.abort.timed.out.transaction.cleanup.interval.ms")
 	cfg.ExpireEvery = ms("transaction.remove.expired.transaction.cleanup.interval.ms")
 	cfg.Expiration = ms("transactional.id.expiration.ms")
+	if a.cfg.Given.EndsAlone {
+		cfg.EndBytesMax = 0
+	}
 	return transaction.New(cfg, transaction.Deps{
 		Writer:   w,
 		Follower: p.follower,

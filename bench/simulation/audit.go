@@ -21,8 +21,10 @@ func (w *world) audit(ctx context.Context) {
 		w.bug("the shards can't be folded: %v", err)
 		return
 	}
+	archived := map[shard.PartitionID]int64{}
 	for i := range w.cfg.Cluster.Shards {
 		metastore.View(f.Replica(metastore.ShardJournal(i)), func(s *shard.State) {
+			archivedTo(s, archived)
 			for _, p := range s.Partitions() {
 				start, _, _, _ := s.Bounds(p)
 				for _, e := range s.Plan(p, start, math.MaxInt, nil) {
@@ -37,6 +39,8 @@ func (w *world) audit(ctx context.Context) {
 			}
 		})
 	}
+	w.checkCleaned(ctx)
+	w.checkArchive(ctx, archived)
 	following, stop := context.WithCancel(ctx)
 	var followed sync.WaitGroup
 	followed.Go(func() { f.Run(following) })

@@ -7,6 +7,7 @@ import (
 	"github.com/wadi-io/wadi/agent"
 	"github.com/wadi-io/wadi/agent/bucket"
 	"github.com/wadi-io/wadi/compaction"
+	"github.com/wadi-io/wadi/compaction/archive"
 	"github.com/wadi-io/wadi/metastore"
 )
 
@@ -45,6 +46,7 @@ func (w *world) compact(ctx context.Context, t agent.CompactionTerm) error {
 			n.cleaned += c.Stats.CleanedRecords.Load()
 			n.expired += c.Stats.LogStartsMoved.Load()
 			n.deleted += c.Stats.Deleted.Load()
+			n.archived += c.Stats.ArchiveRows.Load()
 		})
 	}()
 	return c.Run(ctx)
@@ -71,10 +73,12 @@ type policies struct{ t agent.CompactionTerm }
 
 func (c policies) Policy(topic uint64) (compaction.Policy, bool) {
 	r, ok := c.t.Retention(topic)
+	a, there := c.t.Archive(topic)
 	return compaction.Policy{
-		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes,
+		Delete: r.Delete, Retention: r.Age, RetentionBytes: r.Bytes, Roll: r.Roll,
 		Compact: r.Compact, DeleteRetention: r.DeleteRetention, MinLag: r.MinLag, MaxLag: r.MaxLag, DirtyRatio: r.DirtyRatio,
-	}, ok
+		Archive: compaction.ArchivePolicy{Topic: a.Topic, On: a.On, Value: archive.Value(a.Value), Schema: a.Schema, Every: a.Every, Retention: a.Retention},
+	}, ok && there
 }
 
 func (c policies) Deleted(topic uint64) bool { return c.t.Deleted(topic) }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wadi-io/wadi/agent"
+	"github.com/wadi-io/wadi/agent/bucket"
 )
 
 // Snapshots come often, so that replicas are restored in a minute's time.
@@ -19,6 +20,9 @@ const (
 
 // staleMax is shorter than an agent's own, and with it the grace before objects are deleted.
 const staleMax = 6 * time.Second
+
+// impatient is how long an agent asks the bucket for the same, in some seeds: so that uploads fail.
+const impatient = 3 * time.Second
 
 // blockBytes is little, so that segments have several blocks.
 const blockBytes = 8 << 10
@@ -78,6 +82,11 @@ func (h *host) start(ctx context.Context) {
 		Bucket:     &bucketLink{h.world.bucket, g},
 		Store:      &storeLink{h.world.store, g},
 	}
+	if h.world.cfg.Impatient {
+		cfg.Given.Retry = bucket.DefaultRetryConfig()
+		cfg.Given.Retry.Elapsed = impatient
+	}
+	cfg.Given.EndsAlone = h.world.cfg.TwoSteps
 	dial := h.world.network.dialer(h.name)
 	cfg.Given.DialPeer = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
 	if h.world.cfg.Push {

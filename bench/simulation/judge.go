@@ -38,12 +38,13 @@ func (w *world) judge(ctx context.Context) {
 		last = reading{}
 		process := "final-" + h.name
 		limit, cancel := context.WithTimeout(ctx, readAllMax)
-		if !w.read(limit, process, fmt.Sprintf("judge-%d", i), h.zone, all, []string{h.address}, ends, last.note) {
+		if !w.read(limit, process, fmt.Sprintf("judge-%d", i), h.zone, all, []string{h.address}, 0, ends, last.note) {
 			w.bug("everything can't be read through %s within %v of the heal", h.name, readAllMax)
 		}
 		cancel()
 		w.checkKeys(process, last)
 	}
+	w.lastRead = last
 	w.readUncommitted(ctx, all, ends, last)
 	w.checkTransform(ctx, last)
 	w.noteStarts(ctx, client, all)
@@ -154,7 +155,7 @@ func (w *world) noteStarts(ctx context.Context, client *kgo.Client, all []partit
 	limit, cancel := context.WithTimeout(ctx, readAllMax)
 	defer cancel()
 	for _, p := range all {
-		if p.cleanup() != byAge {
+		if p.cleanup() != byAge && p.cleanup() != byRequest {
 			continue
 		}
 		for {
@@ -266,7 +267,7 @@ func (w *world) explain() {
 				}
 			}
 		}
-		if of == byAge {
+		if of == byAge || of == byRequest {
 			start := w.starts.known("", partitionOf(key))
 			if retired(key) {
 				start = end
@@ -286,6 +287,7 @@ func (w *world) explain() {
 		w.record(e)
 	}
 	w.checkRetention(known)
+	w.checkDeleted()
 }
 
 // clockSlack is by how much an agent may be wrong about the database's clock, after answers that were slow.
@@ -302,6 +304,9 @@ func (w *world) checkRetention(known map[string]map[int64]string) {
 		}
 	}
 	for _, b := range w.mu.begins {
+		if b.of.cleanup() != byAge {
+			continue
+		}
 		for offset, value := range known[b.of.key()] {
 			at, ok := sent[b.of.key()+" "+value]
 			if ok && offset < b.offset && b.at.Sub(at) < retentionByAge-clockSlack {

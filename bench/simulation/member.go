@@ -101,9 +101,12 @@ func (c *committed) known(group string, p partition) int64 {
 	return c.mu.offsets[group+" "+p.key()]
 }
 
+// groupByHeartbeat is the group of the consumer protocol (KIP-848).
+const groupByHeartbeat = "h"
+
 // member reads as a member of a group until ctx ends, again and again by new
 // clients, and commits what it has read.
-func (w *world) member(ctx context.Context, group string, n int, c *committed) {
+func (w *world) member(ctx context.Context, group string, n int, c *committed, protocol ...kgo.Opt) {
 	r := w.stream(fmt.Sprint("member ", group, n))
 	host := fmt.Sprintf("member-%s-%d", group, n)
 	for life := 1; ctx.Err() == nil; life++ {
@@ -146,7 +149,7 @@ func (w *world) member(ctx context.Context, group string, n int, c *committed) {
 		} else {
 			opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer()))
 		}
-		client := w.newClient(host, w.zone(n), opts...)
+		client := w.newClient(host, w.zone(n), append(opts, protocol...)...)
 		w.record(history.Event{Process: process, Type: history.OK, Function: history.Subscribe, Keys: topics})
 		until, cancel := context.WithTimeout(ctx, time.Duration(10+r.IntN(40))*time.Second)
 		for until.Err() == nil {

@@ -128,12 +128,15 @@ func (w *world) anyAgent(r *rand.Rand) *host { return w.agents[r.IntN(len(w.agen
 
 // clientHosts are the hosts of clients, some of them.
 func (w *world) clientHosts() []string {
-	hosts := []string{"admin", "watcher"}
+	hosts := []string{"admin", "deleter", "watcher", "prober"}
 	for n := range w.cfg.Producers {
 		hosts = append(hosts, fmt.Sprintf("producer-%d", n))
 	}
 	for n := range w.cfg.Readers {
 		hosts = append(hosts, fmt.Sprintf("reader-%d", n))
+	}
+	for n := range w.cfg.Direct {
+		hosts = append(hosts, fmt.Sprintf("direct-%d", n))
 	}
 	for n := range w.cfg.Plain {
 		hosts = append(hosts, fmt.Sprintf("plain-%d", n))
@@ -143,6 +146,12 @@ func (w *world) clientHosts() []string {
 	}
 	for n := range w.cfg.Transformers {
 		hosts = append(hosts, fmt.Sprintf("transformer-%d", n))
+	}
+	for n := range w.cfg.Pending {
+		hosts = append(hosts, fmt.Sprintf("pending-%d", n))
+	}
+	for n := range w.cfg.Heartbeaters {
+		hosts = append(hosts, fmt.Sprintf("member-%s-%d", groupByHeartbeat, n))
 	}
 	for n := range w.cfg.Members {
 		hosts = append(hosts, fmt.Sprintf("member-g-%d", n))

@@ -181,25 +181,29 @@ func (w *world) producePlain(ctx context.Context, n int) {
 }
 
 // sendOnce sends one batch in one request that no one repeats.
-func sendOnce(ctx context.Context, client *kgo.Client, p partition, value string) (int64, error) {
+func sendOnce(ctx context.Context, to kmsg.Requestor, p partition, value string) (int64, error) {
+	return sendBatch(ctx, to, p, value, batch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1})
+}
+
+// sendBatch sends a batch of one value in one request that no one repeats; h says whose it is.
+func sendBatch(ctx context.Context, to kmsg.Requestor, p partition, value string, h batch.Header) (int64, error) {
 	now := time.Now().UnixMilli()
 	rec := recordFor(p, value)
 	stored := batch.Record{Timestamp: now, Key: rec.Key, Value: rec.Value}
 	for _, h := range rec.Headers {
 		stored.Headers = append(stored.Headers, batch.RecordHeader{Key: []byte(h.Key), Value: h.Value})
 	}
-	b := batch.Append(nil, batch.Header{Magic: 2, FirstTimestamp: now, MaxTimestamp: now, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Records: 1},
-		[]batch.Record{stored})
+	h.Magic, h.FirstTimestamp, h.MaxTimestamp, h.Records = 2, now, now, 1
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 10_000
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = p.topic
 	part := kmsg.NewProduceRequestTopicPartition()
-	part.Partition, part.Records = p.index, b
+	part.Partition, part.Records = p.index, batch.Append(nil, h, []batch.Record{stored})
 	t.Partitions = append(t.Partitions, part)
 	req.Topics = append(req.Topics, t)
 	req.SetVersion(9)
-	resp, err := req.RequestWith(ctx, client)
+	resp, err := req.RequestWith(ctx, to)
 	if err != nil {
 		return 0, err
 	}

@@ -35,14 +35,22 @@ func (w *world) readAssigned(ctx context.Context, n int) {
 			continue
 		}
 		until, cancel := context.WithTimeout(ctx, time.Duration(5+r.IntN(25))*time.Second)
-		w.read(until, fmt.Sprintf("r%d.%d", n, life), host, w.zone(n), all, w.addresses(), nil, nil)
+		piece := int32(pieceBytes)
+		if r.IntN(3) > 0 {
+			piece = 0
+		}
+		w.read(until, fmt.Sprintf("r%d.%d", n, life), host, w.zone(n), all, w.addresses(), piece, nil, nil)
 		cancel()
 	}
 }
 
+// pieceBytes is little, so that a reader's answers end and begin within transactions.
+const pieceBytes = 512
+
 // read polls the committed records of partitions from their begin until ctx ends or, where ends are given,
-// they are reached; it tells whether they were. seen, unless it is nil, gets the records.
-func (w *world) read(ctx context.Context, process, host, zone string, all []partition, seeds []string, ends map[partition]int64,
+// they are reached; it tells whether they were. An answer has at most about piece bytes of a partition, if that is
+// above 0. seen, unless it is nil, gets the records.
+func (w *world) read(ctx context.Context, process, host, zone string, all []partition, seeds []string, piece int32, ends map[partition]int64,
 	seen func(p partition, records []*kgo.Record)) bool {
 	from := map[string]map[int32]kgo.Offset{}
 	begin := map[string]int64{}
@@ -55,9 +63,13 @@ func (w *world) read(ctx context.Context, process, host, zone string, all []part
 		begin[p.key()] = 0
 		keys = append(keys, p.key())
 	}
-	client := w.newClient(host, zone, kgo.SeedBrokers(seeds...), kgo.ConsumePartitions(from), kgo.FetchMaxWait(500*time.Millisecond),
+	opts := []kgo.Opt{kgo.SeedBrokers(seeds...), kgo.ConsumePartitions(from), kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepRetryableFetchErrors(), kgo.Rack(zone),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords()}
+	if piece > 0 {
+		opts = append(opts, kgo.FetchMaxPartitionBytes(piece))
+	}
+	client := w.newClient(host, zone, opts...)
 	defer client.Close()
 	w.record(history.Event{Process: process, Type: history.OK, Function: history.Assign, Keys: keys, From: begin})
 	left := maps.Clone(ends)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/wadi-io/wadi/bench/history"
 	"github.com/wadi-io/wadi/metastore"
 )
@@ -21,11 +23,16 @@ type Config struct {
 	Push         bool // agents push to each other
 	Producers    int  // idempotent
 	Plain        int  // producers without ids
+	Direct       int  // idempotent, from agent to agent
 	Readers      int  // by assignment
 	Members      int  // of the one group
 	Transactors  int  // transactional ids
 	Transformers int  // members of the group whose offsets are in transactions
+	Pending      int  // clients whose offsets are pending in transactions
+	Heartbeaters int  // members of a group of the consumer protocol (KIP-848)
 	Compaction   bool // history is merged, compacted by key, expired and collected
+	Impatient    bool // agents give up after seconds what they ask of the bucket
+	TwoSteps     bool // a transaction's markers never go along with its decision
 	SendEvery    time.Duration
 	FaultEvery   time.Duration // between the begins of faults, at most
 	Lease        time.Duration
@@ -52,10 +59,18 @@ func NewConfig(seed uint64) Config {
 	cfg.Cluster.Groups, cfg.Cluster.Transactions = 2, 2
 	cfg.Settings = map[string]string{
 		"group.initial.rebalance.delay.ms":                            "500",
+		"group.consumer.session.timeout.ms":                           "6000",
+		"group.consumer.min.session.timeout.ms":                       "6000",
+		"group.consumer.heartbeat.interval.ms":                        "1000",
+		"group.consumer.min.heartbeat.interval.ms":                    "1000",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 	}
 	cfg.Transactors, cfg.Transformers = r.IntN(3), r.IntN(3)
 	cfg.Compaction = r.IntN(4) > 0
+	cfg.Direct = 1 + r.IntN(2)
+	cfg.Pending, cfg.Heartbeaters = r.IntN(2), max(0, r.IntN(4)-1)
+	cfg.Impatient = r.IntN(2) == 0
+	cfg.TwoSteps = r.IntN(3) == 0
 	return cfg
 }
 
@@ -92,8 +107,8 @@ func (r *Result) Line() string {
 		faults += n
 	}
 	c := r.counts
-	return fmt.Sprintf("seed %d %s: %d operations, %d acknowledged of %d sent, %d of %d transactions, %d records read, %d commits, %d merges, %d records cleaned, %d log starts moved, %d objects deleted, %d faults, longest stall %.1f s, trace %016x",
-		r.Seed, state, c.sends+c.polls+c.commits+c.admin, c.acknowledged, c.sends, c.committed, c.transactions, c.records, c.commits, c.merges, c.cleaned, c.expired, c.deleted, faults, c.stall.Seconds(), r.Trace)
+	return fmt.Sprintf("seed %d %s: %d operations, %d acknowledged of %d sent, %d of %d transactions, %d records read, %d commits, %d merges, %d records cleaned, %d log starts moved, %d objects deleted, %d records archived, %d faults, longest stall %.1f s, trace %016x",
+		r.Seed, state, c.sends+c.polls+c.commits+c.admin, c.acknowledged, c.sends, c.committed, c.transactions, c.records, c.commits, c.merges, c.cleaned, c.expired, c.deleted, c.archived, faults, c.stall.Seconds(), r.Trace)
 }
 
 // Tell writes the story: what was found, the events about it, what went wrong meanwhile.
@@ -148,6 +163,9 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for n := range cfg.Plain {
 		writers.Go(func() { w.producePlain(writing, n) })
 	}
+	for n := range cfg.Direct {
+		writers.Go(func() { w.produceDirect(writing, n) })
+	}
 	for n := range cfg.Transactors {
 		writers.Go(func() { w.transact(writing, n) })
 	}
@@ -155,6 +173,10 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		readers.Go(func() { w.transform(reading, n) })
 	}
 	writers.Go(func() { w.runAdmin(writing) })
+	writers.Go(func() { w.deleteRecords(writing) })
+	for n := range cfg.Pending {
+		writers.Go(func() { w.leavePending(writing, n) })
+	}
 	writers.Go(func() { w.torment(writing, alive) })
 	for n := range cfg.Readers {
 		readers.Go(func() { w.readAssigned(reading, n) })
@@ -162,8 +184,16 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for n := range cfg.Members {
 		readers.Go(func() { w.member(reading, "g", n, commits) })
 	}
+	groups := []string{"g"}
+	for n := range cfg.Heartbeaters {
+		readers.Go(func() {
+			w.member(reading, groupByHeartbeat, n, commits, kgo.Balancers(kgo.RangeBalancer()), kgo.ServerSideBalancer())
+		})
+		groups = []string{"g", groupByHeartbeat}
+	}
 	readers.Go(func() { w.watchEnds(reading) })
-	readers.Go(func() { w.watchCommits(reading, []string{"g"}, commits) })
+	readers.Go(func() { w.probeEnds(reading) })
+	readers.Go(func() { w.watchCommits(reading, groups, commits) })
 	writers.Wait()
 	for _, h := range w.agents {
 		h.start(alive)

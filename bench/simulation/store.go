@@ -61,8 +61,21 @@ func (l *storeLink) ExtentTopics(ctx context.Context, after uint64, limit int) (
 	})
 }
 
+func (l *storeLink) ArchiveFiles(ctx context.Context, q metastore.ArchiveQuery) ([]metastore.ArchiveFile, error) {
+	return ask(ctx, l.gate, "read the archive's files", queryMin, querySpread, func(ctx context.Context) ([]metastore.ArchiveFile, error) {
+		return l.Store.ArchiveFiles(ctx, q)
+	})
+}
+
+func (l *storeLink) RemoveArchiveFiles(ctx context.Context, term metastore.Term, reason string, objects []string) error {
+	return l.gate.call(ctx, hostStore, "remove the archive's files", commitMin, commitSpread, func(ctx context.Context) error {
+		return l.Store.RemoveArchiveFiles(ctx, term, reason, objects)
+	})
+}
+
 func (l *storeLink) Retire(ctx context.Context, term metastore.Term, reason string, objects []metastore.SegmentRow) error {
 	return l.gate.call(ctx, hostStore, "retire", commitMin, commitSpread, func(ctx context.Context) error {
+		l.gate.world.checkRetire(ctx, l.gate.host, objects)
 		return l.Store.Retire(ctx, term, reason, objects)
 	})
 }

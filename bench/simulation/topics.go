@@ -40,6 +40,8 @@ const (
 	byNothing cleanup = 't'
 	byKey     cleanup = 'k'
 	byAge     cleanup = 'a'
+	byArchive cleanup = 'p' // none; the topic is archived
+	byRequest cleanup = 'd' // an administrator deletes records up to some offset
 )
 
 func (p partition) cleanup() cleanup { return cleanup(p.topic[0]) }
@@ -63,6 +65,8 @@ func (c cleanup) configs() map[string]*string {
 	case byKey:
 		return set("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0.1",
 			"delete.retention.ms", fmt.Sprint(deleteRetention.Milliseconds()))
+	case byArchive:
+		return set("wadi.archive", "parquet", "wadi.archive.interval.ms", archiveEvery)
 	case byAge:
 		return set("retention.ms", fmt.Sprint(retentionByAge.Milliseconds()))
 	}
@@ -128,8 +132,11 @@ func (t *topics) make(ctx context.Context, admin *kadm.Client, r *rand.Rand) {
 	number := t.mu.made
 	t.mu.Unlock()
 	of := byNothing
-	if t.world.cfg.Compaction && number%2 == 0 {
-		of = []cleanup{byKey, byAge}[r.IntN(2)]
+	switch {
+	case number%2 == 0 && t.world.cfg.Compaction:
+		of = []cleanup{byKey, byAge, byRequest, byArchive}[r.IntN(4)]
+	case number%2 == 0 && r.IntN(3) == 0:
+		of = byRequest
 	}
 	t.create(ctx, admin, fmt.Sprintf("%c%d", of, number), 1+r.Int32N(partitionsMax))
 }

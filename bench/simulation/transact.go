@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/wadi-io/wadi/bench/history"
 )
@@ -38,10 +39,9 @@ func (w *world) transact(ctx context.Context, n int) {
 	var zombie *transactor
 	var left *transaction
 	for life := 1; ctx.Err() == nil; life++ {
-		x := &transactor{world: w, process: fmt.Sprintf("x%d.%d", n, life), sequence: &sequence,
-			client: w.newClient(host, w.zone(n),
-				kgo.TransactionalID(fmt.Sprint("x", n)), kgo.TransactionTimeout(transactionTimeout),
-				kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))}
+		opts := append(transactionVersion(r), kgo.TransactionalID(fmt.Sprint("x", n)), kgo.TransactionTimeout(transactionTimeout),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+		x := &transactor{world: w, process: fmt.Sprintf("x%d.%d", n, life), sequence: &sequence, client: w.newClient(host, w.zone(n), opts...)}
 		bury := func(why string) {
 			zombie.finish(left, history.Fail, why)
 			zombie.client.Close()
@@ -86,6 +86,15 @@ func (w *world) transact(ctx context.Context, n int) {
 		zombie.finish(left, history.Fail, "nobody asked for its commit")
 		zombie.client.Close()
 	}
+}
+
+// transactionVersion draws of which transaction version a client is: 2, or 1 as librdkafka and Java before 4
+// are, whose epoch stays from one transaction to the next and who add partitions by requests of their own.
+func transactionVersion(r *rand.Rand) []kgo.Opt {
+	if r.IntN(2) == 0 {
+		return []kgo.Opt{kgo.MaxVersions(kversion.V3_9_0())}
+	}
+	return nil
 }
 
 // transaction is one of a transactor's.

@@ -26,12 +26,12 @@ func (w *world) transform(ctx context.Context, n int) {
 	host := fmt.Sprintf("transformer-%d", n)
 	for life := 1; ctx.Err() == nil; life++ {
 		process := fmt.Sprintf("e%d.%d", n, life)
-		session, err := kgo.NewGroupTransactSession(w.clientOptions(host, w.zone(n),
+		session, err := kgo.NewGroupTransactSession(w.clientOptions(host, w.zone(n), append(transactionVersion(r),
 			kgo.TransactionalID(fmt.Sprint("e", n)), kgo.TransactionTimeout(transactionTimeout),
 			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 			kgo.ConsumerGroup(groupTransform), kgo.ConsumeTopics(topicIn), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
-			kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second))...)
+			kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second))...)...)
 		if err != nil {
 			w.bug("%s: %v", process, err)
 			return

@@ -29,10 +29,13 @@ type world struct {
 	late    sync.WaitGroup // requests that are done after their callers gave up
 	agents  []*host
 	topics  *topics
-	ends    *committed // the ends of partitions, as far as their producers know
-	starts  *committed // where partitions begin, as far as anybody was told
-	stable  *committed // where they are stable up to
-	mu      struct {
+	// lastRead is what the last reading of everything found; the judge's.
+	lastRead reading
+	cuts     *committed // up to where records were asked to be deleted
+	ends     *committed // the ends of partitions, as far as their producers know
+	starts   *committed // where partitions begin, as far as anybody was told
+	stable   *committed // where they are stable up to
+	mu       struct {
 		sync.Mutex
 		rates  map[string]rates
 		holes  map[partition]map[int64]bool // that the history has
@@ -57,7 +60,7 @@ type begin struct {
 // counts are what the clients did.
 type counts struct {
 	sends, acknowledged, polls, records, commits, rebalances, admin int
-	merges, cleaned, expired, deleted                               int64 // by compaction: jobs, records, log starts, objects
+	merges, cleaned, expired, deleted, archived                     int64 // by compaction: jobs, records, log starts, objects, records
 	transactions, committed                                         int
 	stall                                                           time.Duration // the longest that one operation took
 }
@@ -77,7 +80,7 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 	w.mu.rates = map[string]rates{}
 	w.mu.faults = map[string]int{}
 	w.mu.doomed = map[string]bool{}
-	w.ends, w.starts, w.stable = newCommitted(), newCommitted(), newCommitted()
+	w.cuts, w.ends, w.starts, w.stable = newCommitted(), newCommitted(), newCommitted(), newCommitted()
 	w.mu.holes = map[partition]map[int64]bool{}
 	w.store = memory.New(w.databaseTime, cfg.Cluster)
 	b, _, err := bucket.Open(ctx, "mem://")
