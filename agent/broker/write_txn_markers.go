@@ -26,10 +26,13 @@ func (b *Broker) handleWriteTxnMarkers(ctx context.Context, r *wire.Request) wir
 	return wire.Answer{Message: resp}
 }
 
-// hanging is a partition in which a transaction is to be aborted.
+// hanging is a partition in which a transaction is to be aborted, and what its shard knows of that.
 type hanging struct {
 	place
-	answer *int16
+	answer   *int16
+	open     uint64
+	producer shard.ProducerState
+	err      error
 }
 
 func (b *Broker) writeMarker(ctx context.Context, m *kmsg.WriteTxnMarkersRequestMarker) kmsg.WriteTxnMarkersResponseMarker {
@@ -56,7 +59,7 @@ func (b *Broker) writeMarker(ctx context.Context, m *kmsg.WriteTxnMarkersRequest
 				err = whole
 			}
 			if answer.ErrorCode = codeOf(err); err == nil {
-				list = append(list, hanging{at, &answer.ErrorCode})
+				list = append(list, hanging{place: at, answer: &answer.ErrorCode})
 				shards[at.shard] = true
 			}
 		}
@@ -64,14 +67,23 @@ func (b *Broker) writeMarker(ctx context.Context, m *kmsg.WriteTxnMarkersRequest
 	if len(list) == 0 {
 		return out
 	}
-	owner, err := b.deps.Transactions.OfProducer(ctx, m.ProducerID)
+	// First the shards, then who the producer is: a transaction that is open there has begun before it was
+	// seen, so whoever is read after that knows of it, if anybody does.
+	err := b.confirmShards(ctx, shards)
+	for i := range list {
+		h := &list[i]
+		h.err = b.viewShard(h.shard, func(s *shard.State) {
+			h.open, h.producer = s.Transactions(h.id, m.ProducerID).Open, s.Producer(h.id, m.ProducerID)
+		})
+	}
+	var owner *stored.Transaction
 	if err == nil {
-		err = b.confirmShards(ctx, shards)
+		owner, err = b.deps.Transactions.OfProducer(ctx, m.ProducerID)
 	}
 	for _, h := range list {
 		code := codeOf(err)
 		if err == nil {
-			code = b.abortHanging(m, h.place, owner)
+			code = b.abortHanging(m, h, owner)
 		}
 		*h.answer = code
 	}
@@ -80,27 +92,22 @@ func (b *Broker) writeMarker(ctx context.Context, m *kmsg.WriteTxnMarkersRequest
 
 // abortHanging writes the marker of one partition if there is a transaction to abort. owner is the
 // id that the producer belongs to, nil for none.
-func (b *Broker) abortHanging(m *kmsg.WriteTxnMarkersRequestMarker, p place, owner *stored.Transaction) int16 {
-	var open uint64
-	var producer shard.ProducerState
-	if err := b.viewShard(p.shard, func(s *shard.State) {
-		open, producer = s.Transactions(p.id, m.ProducerID).Open, s.Producer(p.id, m.ProducerID)
-	}); err != nil {
-		return codeOf(err)
-	}
+func (b *Broker) abortHanging(m *kmsg.WriteTxnMarkersRequestMarker, h hanging, owner *stored.Transaction) int16 {
 	switch {
-	case open == shard.NoTransaction:
+	case h.err != nil:
+		return codeOf(h.err)
+	case h.open == shard.NoTransaction:
 		return wire.CodeNone
-	case producer.Known && producer.Epoch > m.ProducerEpoch:
+	case h.producer.Known && h.producer.Epoch > m.ProducerEpoch:
 		return wire.CodeInvalidProducerEpoch
-	case owner != nil && owner.Number == open && (owner.Status == stored.Ongoing || owner.Status.Prepared()):
+	case owner != nil && owner.Number == h.open && (owner.Status == stored.Ongoing || owner.Status.Prepared()):
 		return wire.CodeTransactionCoordinatorFenced
 	}
-	effect := shard.AppendMarker(nil, shard.Marker{Producer: m.ProducerID, Transaction: open, Epoch: m.ProducerEpoch,
-		CoordinatorEpoch: max(0, m.CoordinatorEpoch), Timestamp: max(0, b.now()), Partitions: []shard.PartitionID{p.id}})
-	_, err := b.deps.Writer.Append(b.deps.Term, []metastore.Draft{{Journal: metastore.ShardJournal(p.shard), Effects: effect}})
+	effect := shard.AppendMarker(nil, shard.Marker{Producer: m.ProducerID, Transaction: h.open, Epoch: m.ProducerEpoch,
+		CoordinatorEpoch: max(0, m.CoordinatorEpoch), Timestamp: max(0, b.now()), Partitions: []shard.PartitionID{h.id}})
+	_, err := b.deps.Writer.Append(b.deps.Term, []metastore.Draft{{Journal: metastore.ShardJournal(h.shard), Effects: effect}})
 	if err == nil {
-		b.deps.Log.Info("a hanging transaction was aborted", "producer", m.ProducerID, "epoch", m.ProducerEpoch, "partition", p.id)
+		b.deps.Log.Info("a hanging transaction was aborted", "producer", m.ProducerID, "epoch", m.ProducerEpoch, "partition", h.id)
 	}
 	return codeOf(err)
 }
