@@ -199,3 +199,45 @@ func (a *agent) open(producer int64, p int32) (known shard.ProducerTransactions)
 	})
 	return known
 }
+
+// TestInit_WhileAnEndIsHeld: a producer's commit that its coordinator appends after another one has let the next producer of the
+// id in is refused: the transaction is aborted everywhere, and the successor's goes on.
+func TestInit_WhileAnEndIsHeld(t *testing.T) {
+	for _, version2 := range []bool{false, true} {
+		for _, alone := range []bool{false, true} {
+			t.Run(fmt.Sprintf("version 2: %t, alone: %t", version2, alone), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					a, b := w.start(func(c *Config, _ *Deps) {
+						if alone {
+							c.EndBytesMax = 0
+						}
+					}), w.start(nil)
+					who := a.init()
+					x := a.enter(entry(who, version2, 4, "g"))
+					a.offset(who, x, 5)
+					held, release := a.holdAppends(anyAppend)
+					late := make(chan error, 1)
+					go func() {
+						_, err := a.end(who, version2, true)
+						late <- err
+					}()
+					<-held
+					_, err := b.Init(t.Context(), b.initOf(stored.None, stored.None))
+					w.want(err, ErrConcurrent, "the successor, while it is aborted")
+					next := b.init()
+					y := b.enter(entry(next, version2, 2, "g"))
+					release()
+					w.want(<-late, ErrFenced, "the late commit")
+					time.Sleep(3 * time.Second)
+					if got := b.status(); got != stored.Ongoing || b.ended(who.ProducerID, x, 4) != 4 || b.ended(next.ProducerID, y, 2) != 0 {
+						t.Errorf("the successor's is %v, ended in %d partitions", got, b.ended(next.ProducerID, y, 2))
+					}
+					if got, unstable := b.committed(); got != -1 || unstable {
+						t.Errorf("the group is at %d, unstable %t", got, unstable)
+					}
+				})
+			})
+		}
+	}
+}
