@@ -33,50 +33,72 @@ func (a *agent) holdAppends(which func(drafts []metastore.Draft) bool) (held <-c
 
 func anyAppend([]metastore.Draft) bool { return true }
 
-// TestEnd_LateInTheNext: an end that a coordinator appends late, after another one has ended the transaction for the
-// client's retry, ends no other: not the next one of the same epoch, which version 1 has.
-func TestEnd_LateInTheNext(t *testing.T) {
+// heldEnd is the commit of transaction x, of four partitions and an offset in group "g", that agent a holds before its
+// append. Nothing is held at agent b.
+type heldEnd struct {
+	w        *world
+	a, b     *agent
+	version2 bool
+	who      Answer
+	x        uint64
+	late     <-chan error // what came of it, once it is released
+	release  func()
+}
+
+// eachHeldEnd tests in both versions, and with the decision beside its markers (strict) or without (guarded).
+func eachHeldEnd(t *testing.T, test func(t *testing.T, h *heldEnd)) {
 	for _, version2 := range []bool{false, true} {
-		for _, alone := range []bool{false, true} { // without its markers: guarded, not strict
+		for _, alone := range []bool{false, true} {
 			t.Run(fmt.Sprintf("version 2: %t, alone: %t", version2, alone), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
-					a, b := w.start(func(c *Config, _ *Deps) {
+					h := &heldEnd{w: w, version2: version2, b: w.start(nil), a: w.start(func(c *Config, _ *Deps) {
 						if alone {
 							c.EndBytesMax = 0
 						}
-					}), w.start(nil)
-					who := a.init()
-					x := a.enter(entry(who, version2, 4, "g"))
-					held, release := a.holdAppends(anyAppend)
+					})}
+					h.who = h.a.init()
+					h.x = h.a.enter(entry(h.who, version2, 4, "g"))
+					h.a.offset(h.who, h.x, 5)
+					held, release := h.a.holdAppends(anyAppend)
 					late := make(chan error, 1)
 					go func() {
-						_, err := a.end(who, version2, true)
+						_, err := h.a.end(h.who, version2, true)
 						late <- err
 					}()
 					<-held
-					next, err := b.end(who, version2, true)
-					w.check(err)
-					y := b.enter(entry(next, version2, 3, "g"))
-					release()
-					want := ErrFenced // version 2: it is known by its epoch
-					if !version2 {
-						want = ErrNotAvailable
-					}
-					w.want(<-late, want, "the late end")
-					time.Sleep(3 * time.Second) // whoever has something to resume does
-					if got := b.status(); got != stored.Ongoing || b.ended(who.ProducerID, x, 4) != 4 || b.ended(who.ProducerID, y, 4) != 0 {
-						t.Errorf("the next transaction is %v, ended in %d partitions", got, b.ended(who.ProducerID, y, 4))
-					}
-					_, err = b.end(next, version2, true)
-					w.check(err)
-					if n := b.ended(who.ProducerID, y, 3); n != 3 {
-						t.Errorf("the next transaction has ended in %d partitions", n)
-					}
+					h.late, h.release = late, release
+					test(t, h)
 				})
 			})
 		}
 	}
+}
+
+// TestEnd_LateInTheNext: an end that a coordinator appends late, after another one has ended the transaction for the
+// client's retry, ends no other: not the next one of the same epoch, which version 1 has.
+func TestEnd_LateInTheNext(t *testing.T) {
+	eachHeldEnd(t, func(t *testing.T, h *heldEnd) {
+		w, b, who := h.w, h.b, h.who
+		next, err := b.end(who, h.version2, true)
+		w.check(err)
+		y := b.enter(entry(next, h.version2, 3, "g"))
+		h.release()
+		want := ErrFenced // version 2: it is known by its epoch
+		if !h.version2 {
+			want = ErrNotAvailable
+		}
+		w.want(<-h.late, want, "the late end")
+		time.Sleep(3 * time.Second) // whoever has something to resume does
+		if got := b.status(); got != stored.Ongoing || b.ended(who.ProducerID, h.x, 4) != 4 || b.ended(who.ProducerID, y, 4) != 0 {
+			t.Errorf("the next transaction is %v, ended in %d partitions", got, b.ended(who.ProducerID, y, 4))
+		}
+		_, err = b.end(next, h.version2, true)
+		w.check(err)
+		if n := b.ended(who.ProducerID, y, 3); n != 3 {
+			t.Errorf("the next transaction has ended in %d partitions", n)
+		}
+	})
 }
 
 // TestEnd_ClientLeft: what waits for its turn when its client leaves is not done: the client asks again, maybe elsewhere.
@@ -203,41 +225,20 @@ func (a *agent) open(producer int64, p int32) (known shard.ProducerTransactions)
 // TestInit_WhileAnEndIsHeld: a producer's commit that its coordinator appends after another one has let the next producer of the
 // id in is refused: the transaction is aborted everywhere, and the successor's goes on.
 func TestInit_WhileAnEndIsHeld(t *testing.T) {
-	for _, version2 := range []bool{false, true} {
-		for _, alone := range []bool{false, true} {
-			t.Run(fmt.Sprintf("version 2: %t, alone: %t", version2, alone), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t)
-					a, b := w.start(func(c *Config, _ *Deps) {
-						if alone {
-							c.EndBytesMax = 0
-						}
-					}), w.start(nil)
-					who := a.init()
-					x := a.enter(entry(who, version2, 4, "g"))
-					a.offset(who, x, 5)
-					held, release := a.holdAppends(anyAppend)
-					late := make(chan error, 1)
-					go func() {
-						_, err := a.end(who, version2, true)
-						late <- err
-					}()
-					<-held
-					_, err := b.Init(t.Context(), b.initOf(stored.None, stored.None))
-					w.want(err, ErrConcurrent, "the successor, while it is aborted")
-					next := b.init()
-					y := b.enter(entry(next, version2, 2, "g"))
-					release()
-					w.want(<-late, ErrFenced, "the late commit")
-					time.Sleep(3 * time.Second)
-					if got := b.status(); got != stored.Ongoing || b.ended(who.ProducerID, x, 4) != 4 || b.ended(next.ProducerID, y, 2) != 0 {
-						t.Errorf("the successor's is %v, ended in %d partitions", got, b.ended(next.ProducerID, y, 2))
-					}
-					if got, unstable := b.committed(); got != -1 || unstable {
-						t.Errorf("the group is at %d, unstable %t", got, unstable)
-					}
-				})
-			})
+	eachHeldEnd(t, func(t *testing.T, h *heldEnd) {
+		w, b := h.w, h.b
+		_, err := b.Init(t.Context(), b.initOf(stored.None, stored.None))
+		w.want(err, ErrConcurrent, "the successor, while it is aborted")
+		next := b.init()
+		y := b.enter(entry(next, h.version2, 2, "g"))
+		h.release()
+		w.want(<-h.late, ErrFenced, "the late commit")
+		time.Sleep(3 * time.Second)
+		if got := b.status(); got != stored.Ongoing || b.ended(h.who.ProducerID, h.x, 4) != 4 || b.ended(next.ProducerID, y, 2) != 0 {
+			t.Errorf("the successor's is %v, ended in %d partitions", got, b.ended(next.ProducerID, y, 2))
 		}
-	}
+		if got, unstable := b.committed(); got != -1 || unstable {
+			t.Errorf("the group is at %d, unstable %t", got, unstable)
+		}
+	})
 }
