@@ -34,7 +34,10 @@ type ways struct {
 		sync.Mutex
 		parts map[shard.PartitionID][]*way
 		count int
-		swept time.Time
+		// holding are those that have something ahead: who has come to the end of a partition, and goes on with
+		// another, leaves the cache to others.
+		holding int
+		swept   time.Time
 	}
 }
 
@@ -59,17 +62,23 @@ func (w *ways) next(id shard.PartitionID, asked, planned, bytes int64, now time.
 		w.mu.parts[id] = append(w.mu.parts[id], x)
 		w.mu.count++
 		if parts := w.mu.parts[id]; len(parts) > partWaysMax {
+			w.setLeftLocked(parts[0], 0)
 			w.mu.parts[id] = parts[1:]
 			w.mu.count--
 		}
 	}
 	x.asked, x.planned, x.used = asked, planned, now
-	x.left = max(0, x.left-bytes)
+	left := max(0, x.left-bytes)
 	if x.ahead <= planned {
-		x.ahead, x.left = planned, 0
+		x.ahead, left = planned, 0
+	}
+	w.setLeftLocked(x, left)
+	readers := w.mu.holding
+	if left == 0 {
+		readers++ // this one
 	}
 	// Up to one and a half windows of each who reads now are ahead.
-	share := w.cache / aheadOfCache / int64(2*max(1, w.mu.count))
+	share := w.cache / aheadOfCache / int64(2*readers)
 	x.window = max(min(2*x.window, w.windowMax, share), min(2*bytes, w.windowMax))
 	if x.left > max(x.window/2, bytes) { // the next fetch has what it will want
 		return 0, 0
@@ -84,8 +93,27 @@ func (w *ways) loading(id shard.PartitionID, asked, ahead, bytes int64) {
 	for _, x := range w.mu.parts[id] {
 		if x.asked == asked && ahead > x.ahead {
 			x.ahead = ahead
-			x.left += bytes
+			w.setLeftLocked(x, x.left+bytes)
 		}
+	}
+}
+
+// ended notes that a reader has come to the end of what is merged.
+func (w *ways) ended(id shard.PartitionID, asked int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x := w.findLocked(id, asked); x != nil {
+		w.setLeftLocked(x, 0)
+	}
+}
+
+// setLeftLocked notes how much a reader has ahead.
+func (w *ways) setLeftLocked(x *way, left int64) {
+	if x.left > 0 {
+		w.mu.holding--
+	}
+	if x.left = left; left > 0 {
+		w.mu.holding++
 	}
 }
 
@@ -106,7 +134,13 @@ func (w *ways) sweepLocked(now time.Time) {
 	}
 	w.mu.swept = now
 	for id, parts := range w.mu.parts {
-		kept := slices.DeleteFunc(parts, func(x *way) bool { return now.Sub(x.used) >= wayIdle })
+		kept := slices.DeleteFunc(parts, func(x *way) bool {
+			gone := now.Sub(x.used) >= wayIdle
+			if gone {
+				w.setLeftLocked(x, 0)
+			}
+			return gone
+		})
 		w.mu.count -= len(parts) - len(kept)
 		if w.mu.parts[id] = kept; len(kept) == 0 {
 			delete(w.mu.parts, id)
@@ -124,6 +158,7 @@ func (rd *reading) readAhead(r *Response) {
 		}
 		from := rd.extents[p.first+p.planned-1].End()
 		if from >= p.upper {
+			rd.f.ways.ended(p.place.ID, rd.asks[i].Offset)
 			continue
 		}
 		var extents []shard.Extent
@@ -135,6 +170,7 @@ func (rd *reading) readAhead(r *Response) {
 				extents, bytes = rd.aheadMerged(p, merged, rd.asks[i].Offset, from)
 				return
 			}
+			rd.f.ways.ended(p.place.ID, rd.asks[i].Offset)
 			extents = s.Plan(p.place.ID, from, int(bytes), nil)
 		})
 		if len(extents) == 0 {

@@ -30,6 +30,7 @@ type besides struct {
 	rate      float64 // bytes of values a second
 	turns     int     // of each kind
 	turn      time.Duration
+	every     time.Duration // the topic's wadi.archive.interval.ms
 }
 
 const (
@@ -112,7 +113,7 @@ func (s besides) run(ctx context.Context, out io.Writer) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	every, value := "1000", "json"
+	every, value := strconv.FormatInt(s.every.Milliseconds(), 10), "json"
 	if _, err := admin.CreateTopic(ctx, besidePartitions, 1, map[string]*string{"wadi.archive.interval.ms": &every, "wadi.archive.value": &value}, besideTopic); err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (s besides) run(ctx context.Context, out io.Writer) error {
 	if rows["parquet"] == 0 {
 		return errors.New("nothing was archived in the turns that are to show what it costs")
 	}
-	fmt.Fprintf(out, "%.1f MiB/s produced in %d turns of %v of each kind, %.0f records archived when on, %.0f in turns when off\n", s.rate/(1<<20), s.turns, s.turn, rows["parquet"], rows["none"])
+	fmt.Fprintf(out, "%.1f MiB/s produced in %d turns of %v of each kind, archived each %v: %.0f records when on, %.0f in turns when off\n", s.rate/(1<<20), s.turns, s.turn, s.every, rows["parquet"], rows["none"])
 	for _, kind := range []string{"none", "parquet"} {
 		slices.Sort(took[kind])
 		fmt.Fprintf(out, "wadi.archive=%s: produce p50 %v, p99 %v, of %d records looked at\n", kind, at(took[kind], 0.5), at(took[kind], 0.99), len(took[kind]))

@@ -1,8 +1,8 @@
 // Command measure measures what merging saves, what merged history costs to read, and what the archive costs: see the README one folder up.
 //
 //	measure day [-segments N] [-partitions N] [-batches N] [-bytes N]
-//	measure replay [-mib N]
-//	measure beside [-wadi BINARY] [-mib N] [-turns N] [-turn TIME]
+//	measure replay [-mib N] [-partitions N]
+//	measure beside [-wadi BINARY] [-mib N] [-turns N] [-turn TIME] [-every TIME]
 //	measure archive [-file ARRAY.json.gz] [-mib N] [-rounds N] [-join N]
 package main
 
@@ -59,10 +59,14 @@ func run(args []string) error {
 		return nil
 	case "replay":
 		mib := flags.Int64("mib", 2048, "of values")
+		partitions := flags.Int("partitions", 1, "that have them")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		return replaying{bytes: *mib << 20}.run(ctx, os.Stdout)
+		if *partitions < 1 || *partitions > replayPartitionsMax {
+			return fmt.Errorf("1 to %d partitions", replayPartitionsMax)
+		}
+		return replaying{bytes: *mib << 20, partitions: int32(*partitions)}.run(ctx, os.Stdout)
 	case "beside":
 		s := besides{archiving: archiving{join: 14}}
 		flags.StringVar(&s.file, "file", archiveFile, "a JSON array in gzip, 14 elements of it a record")
@@ -70,11 +74,12 @@ func run(args []string) error {
 		mib := flags.Float64("mib", 4, "of values that are produced a second")
 		flags.IntVar(&s.turns, "turns", 4, "turns with the archive on, and as many with it off")
 		flags.DurationVar(&s.turn, "turn", 15*time.Second, "how long a turn takes")
+		flags.DurationVar(&s.every, "every", 5*time.Second, "how often each partition is archived")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		if s.rate = *mib * (1 << 20); s.rate <= 0 || s.turns < 1 || s.turn <= 2*besideSettle {
-			return fmt.Errorf("a rate, a turn of each kind, and more than %v for it", 2*besideSettle)
+		if s.rate = *mib * (1 << 20); s.rate <= 0 || s.turns < 1 || s.turn <= 2*besideSettle || s.every < time.Second || s.every > s.turn/2 {
+			return fmt.Errorf("a rate, a turn of each kind, more than %v for it, and a job in it each second to twice a turn", 2*besideSettle)
 		}
 		return s.run(ctx, os.Stdout)
 	case "archive":
