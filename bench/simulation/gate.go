@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/wadi-io/wadi/metastore"
 )
 
 // Hosts that agents call, beside each other.
@@ -47,6 +49,8 @@ type gate struct {
 		dead    chan struct{}
 		thawed  chan struct{}   // nil: not paused
 		flipped map[string]bool // objects of which a bit was flipped when they were read last
+		// doom, unless it is nil, tells of which append the process is killed once it has landed.
+		doom func(parts []metastore.AppendPart) bool
 	}
 }
 
@@ -78,6 +82,25 @@ func (g *gate) resume() {
 	if g.mu.thawed != nil {
 		close(g.mu.thawed)
 		g.mu.thawed = nil
+	}
+}
+
+// appended kills the process if it was to be killed at such an append.
+func (g *gate) appended(parts []metastore.AppendPart) {
+	g.mu.Lock()
+	dies := g.mu.doom != nil && g.mu.doom(parts)
+	if dies {
+		g.mu.doom = nil
+	}
+	g.mu.Unlock()
+	if !dies {
+		return
+	}
+	for _, h := range g.world.agents {
+		if h.name == g.host && h.isOf(g) {
+			g.world.fault("killed", "%s, whose append of %d entries has landed", g.host, len(parts))
+			h.kill()
+		}
 	}
 }
 

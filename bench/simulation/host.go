@@ -10,6 +10,7 @@ import (
 
 	"github.com/wadi-io/wadi/agent"
 	"github.com/wadi-io/wadi/agent/bucket"
+	"github.com/wadi-io/wadi/metastore"
 )
 
 // Snapshots come often, so that replicas are restored in a minute's time.
@@ -150,6 +151,26 @@ func (h *host) stop() bool {
 		h.world.bug("%s: the process doesn't stop within a minute", h.name)
 		h.kill()
 	}
+	return true
+}
+
+// isOf tells whether the process that runs is a gate's.
+func (h *host) isOf(g *gate) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.gate == g
+}
+
+// killAt has the process killed once one of its appends has landed.
+func (h *host) killAt(which func(parts []metastore.AppendPart) bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.gate == nil {
+		return false
+	}
+	h.mu.gate.mu.Lock()
+	defer h.mu.gate.mu.Unlock()
+	h.mu.gate.mu.doom = which
 	return true
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
+
+	"github.com/wadi-io/wadi/metastore"
 )
 
 // fault is one thing that the nemesis does: it begins it and returns what ends it,
@@ -24,6 +27,19 @@ func faults() []fault {
 			}
 			w.fault("kill", "%s", h.name)
 			return func() { h.start(ctx) }
+		}},
+		{"kill at an append", func(w *world, ctx context.Context, r *rand.Rand) func() {
+			h, any := w.anyAgent(r), r.IntN(2) == 0
+			ok := h.killAt(func(parts []metastore.AppendPart) bool {
+				return any || slices.ContainsFunc(parts, func(p metastore.AppendPart) bool { return isOfTransactions(w, p.Journal) })
+			})
+			if !ok {
+				return nil
+			}
+			return func() {
+				h.killAt(nil)
+				h.start(ctx)
+			}
 		}},
 		{"stop", func(w *world, ctx context.Context, r *rand.Rand) func() {
 			h := w.anyAgent(r)
@@ -97,6 +113,16 @@ func faults() []fault {
 			return func() { w.setFlips(0) }
 		}},
 	}
+}
+
+// isOfTransactions tells whether a journal is one of transactional ids.
+func isOfTransactions(w *world, id metastore.JournalID) bool {
+	for i := range w.cfg.Cluster.Transactions {
+		if metastore.TransactionsJournal(i) == id {
+			return true
+		}
+	}
+	return false
 }
 
 func cutFrom(to string) func(w *world, _ context.Context, r *rand.Rand) func() {

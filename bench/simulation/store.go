@@ -39,7 +39,11 @@ func ask[T any](ctx context.Context, g *gate, what string, there, spread time.Du
 
 func (l *storeLink) Append(ctx context.Context, term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
 	return ask(ctx, l.gate, "append", commitMin, commitSpread, func(ctx context.Context) ([]metastore.Version, error) {
-		return l.Store.Append(ctx, term, parts)
+		versions, err := l.Store.Append(ctx, term, parts)
+		if err == nil {
+			l.gate.appended(parts)
+		}
+		return versions, err
 	})
 }
 

@@ -91,8 +91,17 @@ func Run(ctx context.Context, o Options, out io.Writer) (ran, found int, err err
 	return ran, found, errors.Join(err, ctx.Err())
 }
 
-// one runs one seed and returns what it printed.
+// one runs one seed and returns what it printed. One that hangs is run again: a seed goes the same way each time,
+// so if it doesn't hang then, the machine was busy.
 func one(ctx context.Context, seed uint64, o Options) (text string, clean bool, err error) {
+	text, clean, hung, err := once(ctx, seed, o)
+	if hung {
+		text, clean, _, err = once(ctx, seed, o)
+	}
+	return text, clean, err
+}
+
+func once(ctx context.Context, seed uint64, o Options) (text string, clean, hung bool, err error) {
 	limit, cancel := context.WithTimeout(ctx, seedMax)
 	defer cancel()
 	// The first argument is the seed of the runtime's randomness too.
@@ -110,19 +119,19 @@ func one(ctx context.Context, seed uint64, o Options) (text string, clean bool, 
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return "", true, ctx.Err()
+		return "", true, false, ctx.Err()
 	case err == nil:
-		return stdout.String(), true, nil
+		return stdout.String(), true, false, nil
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
-		return stdout.String(), false, nil
+		return stdout.String(), false, false, nil
 	case !errors.As(err, &exit) && limit.Err() == nil:
-		return "", true, fmt.Errorf("run %s: %w", o.Program, err)
+		return "", true, false, fmt.Errorf("run %s: %w", o.Program, err)
 	}
 	what := "a crash"
-	if limit.Err() != nil {
+	if hung = limit.Err() != nil; hung {
 		what = fmt.Sprintf("that it hangs for %v", seedMax)
 	}
-	return fmt.Sprintf("seed %d FOUND %s: %v\n%s%s\n", seed, what, err, stdout.String(), strings.TrimSpace(string(stderr.kept))), false, nil
+	return fmt.Sprintf("seed %d FOUND %s: %v\n%s%s\n", seed, what, err, stdout.String(), strings.TrimSpace(string(stderr.kept))), false, hung, nil
 }
 
 // tail keeps the end of what is written.
