@@ -51,7 +51,7 @@ func DefaultConfig() Config {
 		BytesMax:      1 << 30,
 		BlockBytes:    8 << 20,
 		LoadsMax:      32,
-		PrefetchesMax: 8,
+		PrefetchesMax: 12,
 		RoomWaitMax:   5 * time.Second,
 		RunBytesMax:   80 << 20,
 	}

@@ -288,7 +288,7 @@ func TestEvict_WhileLoading(t *testing.T) {
 func TestPrefetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
-		c := newCache(t, s, 16)
+		c := newCache(t, s, 16, func(c *Config) { c.PrefetchesMax = 8 })
 		id := s.add(1, 12*testBlock+1)
 		touch(t, c, s, id, 1)
 		release := s.holdLoads()

@@ -13,6 +13,7 @@ const (
 	waysMax      = 4096             // readers that are remembered
 	partWaysMax  = 4                // of one partition
 	wayIdle      = 30 * time.Second // a reader that was not seen for so long is forgotten
+	aheadFetches = 3                // what isn't merged is loaded ahead for so many fetches: the slowest load of one holds up no more than that one
 	aheadOfCache = 2                // what all readers have ahead comes to half of the cache at most
 )
 
@@ -162,7 +163,7 @@ func (rd *reading) readAhead(r *Response) {
 			continue
 		}
 		var extents []shard.Extent
-		bytes := int64(min(2*int(p.bytes), rd.f.cfg.ReadAheadBytesMax))
+		bytes := int64(min(aheadFetches*int(p.bytes), rd.f.cfg.ReadAheadBytesMax))
 		isMerged := false
 		metastore.View(rd.f.deps.Replica(p.place.Shard), func(s *shard.State) {
 			merged, _ := s.Merged(p.place.ID)

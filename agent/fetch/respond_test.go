@@ -159,20 +159,20 @@ func TestFetch_ReadsAheadOfWhoCatchesUp(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		synctest.Wait()
-		if n := w.gets(); n != 3 {
-			t.Errorf("%d GETs: one for the batch and two ahead", n)
+		if n := w.gets(); n != 4 {
+			t.Errorf("%d GETs: one for the batch and three ahead", n)
 		}
 		req.Asks[0].Offset = 10
 		w.one(t, req)
 		synctest.Wait()
-		if n := w.gets(); n != 4 {
+		if n := w.gets(); n != 5 {
 			t.Errorf("%d GETs: one more ahead", n)
 		}
 		// At the tail there is nothing to read ahead.
 		req.Asks[0].Offset = 50
 		w.one(t, req)
 		synctest.Wait()
-		if n := w.gets(); n != 5 {
+		if n := w.gets(); n != 6 {
 			t.Errorf("%d GETs", n)
 		}
 	})
