@@ -104,6 +104,52 @@ func TestCut_IsNoCommit(t *testing.T) {
 	}
 }
 
+// TestCut_WhatIsRetiredOnOneServerOnly: the standby that takes over still names what was retired while it was away, so
+// nobody is told to delete it.
+func TestCut_WhatIsRetiredOnOneServerOnly(t *testing.T) {
+	ctx := t.Context()
+	pair, a, b, term, _ := twoOnPair(t)
+	if err := a.Retire(ctx, term, "test", []metastore.SegmentRow{{Object: "segments/old", Size: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := b.Retired(ctx, 0, 10); err != nil || len(rows) != 1 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	if err := pair.Hold(ctx); err != nil {
+		t.Fatal(err)
+	}
+	retired := start(func() outcome {
+		return outcome{err: a.Retire(context.Background(), term, "test", []metastore.SegmentRow{{Object: "segments/new", Size: 1}})}
+	})
+	conn := connect(t, pair.Primary().URL("wadi"))
+	exec(t, conn, "select pg_cancel_backend($1)", waitingForStandby(t, conn, "retire("))
+	if got := <-retired; got.err == nil {
+		t.Fatal("it is said to be retired")
+	}
+	var rows []metastore.SegmentRow
+	read := start(func() outcome {
+		return outcome{err: again(t, func() (err error) {
+			rows, err = b.Retired(context.Background(), 0, 10)
+			return err
+		})}
+	})
+	const waits = `select exists (select from pg_stat_activity where wait_event = 'SyncRep' and query like '%retired_at <=%')`
+	for waiting := false; !waiting; lookAgain() {
+		if len(read) > 0 {
+			t.Fatalf("%v is told while the standby is away", rows)
+		}
+		if err := conn.QueryRow(ctx, waits).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pair.FailOver(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-read; got.err != nil || len(rows) != 1 || rows[0].Object != "segments/old" {
+		t.Errorf("%+v, %v", rows, got.err)
+	}
+}
+
 // TestCut_MustBeTold: a session that hides warnings would not say that a wait was cut off.
 func TestCut_MustBeTold(t *testing.T) {
 	url := server.Database(t)

@@ -209,11 +209,13 @@ func (s *Store) ofTerm(ctx context.Context, what, statement string, args ...any)
 	return nil
 }
 
-const segmentColumns = `select object, size, created_at, retired_at, reason from wadi.segments `
+const segmentColumns = `object, size, created_at, retired_at, reason`
 
-const retiredSQL = segmentColumns + `where retired_at <= clock_timestamp() - $1::bigint * interval '1 microsecond' order by retired_at limit $2`
+// What is deleted is retired on the synchronous standby, too: else that would, once it has taken over, name objects that are gone.
+const retiredSQL = `select ` + segmentColumns + `, (select wadi.prove()) from wadi.segments
+	where retired_at <= clock_timestamp() - $1::bigint * interval '1 microsecond' order by retired_at limit $2`
 
-const segmentsSQL = segmentColumns + `where object > $1 order by object limit $2`
+const segmentsSQL = `select ` + segmentColumns + `, null::boolean from wadi.segments where object > $1 order by object limit $2`
 
 // Retired implements metastore.Store.
 func (s *Store) Retired(ctx context.Context, age time.Duration, limit int) ([]metastore.SegmentRow, error) {
@@ -226,24 +228,21 @@ func (s *Store) Segments(ctx context.Context, after string, limit int) ([]metast
 }
 
 func (s *Store) segments(ctx context.Context, statement string, args ...any) ([]metastore.SegmentRow, error) {
-	rows, err := s.pool.Query(ctx, s.sql[statement], args...)
-	if err != nil {
-		return nil, failed(ctx, s.pool, "read segments", err)
-	}
-	defer rows.Close()
 	var found []metastore.SegmentRow
-	for rows.Next() {
+	scan := func(rows pgx.Rows) error {
 		var o metastore.SegmentRow
 		var retired pgtype.Timestamptz
-		if err := rows.Scan(&o.Object, &o.Size, &o.Created, &retired, &o.Reason); err != nil {
-			return nil, failed(ctx, s.pool, "read segments", err)
+		var proved *bool
+		if err := rows.Scan(&o.Object, &o.Size, &o.Created, &retired, &o.Reason, &proved); err != nil {
+			return err
 		}
 		if retired.Valid {
 			o.Retired = retired.Time
 		}
 		found = append(found, o)
+		return nil
 	}
-	if err := rows.Err(); err != nil {
+	if err := s.pool.each(ctx, s.sql[statement], scan, args...); err != nil {
 		return nil, failed(ctx, s.pool, "read segments", err)
 	}
 	return found, nil
