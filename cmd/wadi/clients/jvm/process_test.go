@@ -86,9 +86,9 @@ func java(t *testing.T, name string, args ...string) *process {
 }
 
 // wadi runs `wadi dev` on a folder and waits until its port is open.
-func wadi(t *testing.T, folder, address string) *process {
+func wadi(t *testing.T, folder, address string, flags ...string) *process {
 	t.Helper()
-	p := start(t, "wadi", os.Getenv("WADI_TEST_BINARY"), "dev", "--dir", folder, "--kafka", address, "--http", "")
+	p := start(t, "wadi", os.Getenv("WADI_TEST_BINARY"), append([]string{"dev", "--dir", folder, "--kafka", address, "--http", ""}, flags...)...)
 	eventually(t, "wadi serves", func() bool {
 		select {
 		case <-p.ended:
