@@ -23,7 +23,6 @@ type committed struct {
 		sync.Mutex
 		offsets map[string]int64 // by group and key
 		story   map[string][]string
-		open    map[string]map[int64]bool // asked for, and nobody knows whether they stand
 	}
 }
 
@@ -31,43 +30,7 @@ func newCommitted() *committed {
 	c := &committed{}
 	c.mu.offsets = map[string]int64{}
 	c.mu.story = map[string][]string{}
-	c.mu.open = map[string]map[int64]bool{}
 	return c
-}
-
-// asked notes a commit under way; its offset is open until it is known to stand.
-func (c *committed) asked(group string, p partition, offset int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := group + " " + p.key()
-	if c.mu.open[k] == nil {
-		c.mu.open[k] = map[int64]bool{}
-	}
-	c.mu.open[k][offset] = true
-}
-
-// askedOnce is within what time an answer is to the only request: after it the client may have asked
-// again, and its first request be under way.
-const askedOnce = time.Second
-
-// settled notes that a commit stands, and no request for it is under way.
-func (c *committed) settled(group string, p partition, offset int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.mu.open[group+" "+p.key()], offset)
-}
-
-// late tells whether an offset is one that a client gave up on: as in Apache Kafka, where a request may
-// wait in an old connection, it may stand after a later one. What is known goes back to it then.
-func (c *committed) late(group string, p partition, offset int64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := group + " " + p.key()
-	if !c.mu.open[k][offset] {
-		return false
-	}
-	c.mu.offsets[k] = offset
-	return true
 }
 
 // storyMax bounds what is told of one offset.
@@ -177,7 +140,6 @@ func (w *world) commit(ctx context.Context, client *kgo.Client, group, process s
 	asked := time.Since(w.began)
 	for p, next := range read {
 		c.tell(group, p, "%s asks for %d at %v", process, next, asked)
-		c.asked(group, p, next)
 	}
 	try, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -191,9 +153,7 @@ func (w *world) commit(ctx context.Context, client *kgo.Client, group, process s
 				c.tell(group, of, "%s is answered %d for %d at %v", process, p.ErrorCode, read[of], time.Since(w.began))
 				if p.ErrorCode == 0 {
 					w.count(func(c *counts) { c.commits++ })
-					if c.acknowledged(group, of, read[of]); time.Since(w.began)-asked < askedOnce {
-						c.settled(group, of, read[of])
-					}
+					c.acknowledged(group, of, read[of])
 				}
 			}
 		}
@@ -232,8 +192,6 @@ func (w *world) watchCommits(ctx context.Context, groups []string, c *committed)
 			case ok && o.Err != nil:
 			case !ok:
 				w.bug("group %s has no offset of %s, of which %d was committed", group, p.key(), known)
-			case o.At < known && c.late(group, p, o.At):
-				w.fault("late commit", "group %s in %s: %d after %d", group, p.key(), o.At, known)
 			case o.At < known:
 				w.bug("group %s went back in %s: %d was committed, now it is %d: %s", group, p.key(), known, o.At, c.told(group, p))
 			}
