@@ -23,6 +23,7 @@ func (w *world) checkRetire(ctx context.Context, host string, objects []metastor
 			continue
 		}
 		for _, t := range infos {
+			t = w.standby.known(t)
 			if t.Term == metastore.Term(id.Term) && !t.Ended && id.Number > t.Settled {
 				w.bug("%s retires %s, whose term lives and has settled %d", host, o.Object, t.Settled)
 			}

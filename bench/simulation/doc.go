@@ -5,12 +5,14 @@
 // what the clients saw (bench/history).
 //
 // Does: agents that are killed, stopped, paused beyond their leases and resumed; cut
-// from the metastore, the bucket, each other and clients; a metastore that is away, whose
-// clock jumps, whose answers are refused, lost, slow, twice or late; the same for the
-// bucket, and bits that flip on the way from it; topics that come and go.
+// from the metastore, the bucket, each other and clients; a metastore that is away, that fails over
+// to a synchronous standby which lacks what nobody was told of, whose clock jumps, whose answers are
+// refused, lost, slow, twice or late; the same for the bucket, and bits that flip on the way from
+// it; topics that come and go.
 //
-// Does not: depend on the machine's time or randomness. It has to run where both are
-// given: package faketime builds it on a runtime whose clock jumps on when nothing can
+// Does not: lose what was acknowledged, as a database without a synchronous standby may: journals stop
+// then, and somebody has to recover them (metastore/postgres, agent/recovery). Nor depend on
+// the machine's time or randomness: it has to run where both are given: package faketime builds it on a runtime whose clock jumps on when nothing can
 // run, a process a seed. So a seed replays, event by event.
 //
 // Invariants: all randomness is drawn from streams named after their purpose

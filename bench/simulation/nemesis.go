@@ -100,6 +100,17 @@ func faults() []fault {
 				}
 			}
 		}},
+		{"metastore's standby is away", func(w *world, _ context.Context, r *rand.Rand) func() {
+			if !w.standby.leave(w.store) {
+				return nil
+			}
+			w.fault("standby away", "nothing is committed on it")
+			takesOver := r.IntN(3) > 0
+			return func() {
+				w.note("standby", "is there; takes over without what it lacks: %v", takesOver)
+				w.standby.back(w.store, takesOver)
+			}
+		}},
 		{"metastore's clock jumps", func(w *world, _ context.Context, r *rand.Rand) func() {
 			d := time.Duration(r.Int64N(int64(20 * time.Second)))
 			w.fault("clock jump", "the metastore's clock jumps %v", d)

@@ -38,7 +38,7 @@ func ask[T any](ctx context.Context, g *gate, what string, there, spread time.Du
 }
 
 func (l *storeLink) Append(ctx context.Context, term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
-	return ask(ctx, l.gate, "append", commitMin, commitSpread, func(ctx context.Context) ([]metastore.Version, error) {
+	return write(ctx, l, "append", func(ctx context.Context) ([]metastore.Version, error) {
 		versions, err := l.Store.Append(ctx, term, parts)
 		if err == nil {
 			l.gate.appended(parts)
@@ -48,7 +48,7 @@ func (l *storeLink) Append(ctx context.Context, term metastore.Term, parts []met
 }
 
 func (l *storeLink) AppendRows(ctx context.Context, term metastore.Term, parts []metastore.AppendPart, rows metastore.Rows) ([]metastore.Version, error) {
-	return ask(ctx, l.gate, "append with rows", commitMin, commitSpread, func(ctx context.Context) ([]metastore.Version, error) {
+	return write(ctx, l, "append with rows", func(ctx context.Context) ([]metastore.Version, error) {
 		return l.Store.AppendRows(ctx, term, parts, rows)
 	})
 }
@@ -72,26 +72,26 @@ func (l *storeLink) ArchiveFiles(ctx context.Context, q metastore.ArchiveQuery) 
 }
 
 func (l *storeLink) RemoveArchiveFiles(ctx context.Context, term metastore.Term, reason string, objects []string) error {
-	return l.gate.call(ctx, hostStore, "remove the archive's files", commitMin, commitSpread, func(ctx context.Context) error {
+	return l.change(ctx, "remove the archive's files", func(ctx context.Context) error {
 		return l.Store.RemoveArchiveFiles(ctx, term, reason, objects)
 	})
 }
 
 func (l *storeLink) Retire(ctx context.Context, term metastore.Term, reason string, objects []metastore.SegmentRow) error {
-	return l.gate.call(ctx, hostStore, "retire", commitMin, commitSpread, func(ctx context.Context) error {
+	return l.change(ctx, "retire", func(ctx context.Context) error {
 		l.gate.world.checkRetire(ctx, l.gate.host, objects)
 		return l.Store.Retire(ctx, term, reason, objects)
 	})
 }
 
 func (l *storeLink) Retired(ctx context.Context, age time.Duration, limit int) ([]metastore.SegmentRow, error) {
-	return ask(ctx, l.gate, "read what is retired", queryMin, querySpread, func(ctx context.Context) ([]metastore.SegmentRow, error) {
+	return prove(ctx, l, "read what is retired", func(rows []metastore.SegmentRow) bool { return len(rows) > 0 }, func(ctx context.Context) ([]metastore.SegmentRow, error) {
 		return l.Store.Retired(ctx, age, limit)
 	})
 }
 
 func (l *storeLink) Collected(ctx context.Context, term metastore.Term, objects []string) error {
-	return l.gate.call(ctx, hostStore, "collected", commitMin, commitSpread, func(ctx context.Context) error {
+	return l.change(ctx, "collected", func(ctx context.Context) error {
 		return l.Store.Collected(ctx, term, objects)
 	})
 }
@@ -103,7 +103,7 @@ func (l *storeLink) Segments(ctx context.Context, after string, limit int) ([]me
 }
 
 func (l *storeLink) Read(ctx context.Context, positions []metastore.Position, bytesMax int) ([]metastore.Tail, error) {
-	return ask(ctx, l.gate, "read", queryMin, querySpread, func(ctx context.Context) ([]metastore.Tail, error) {
+	return prove(ctx, l, "read", news(positions), func(ctx context.Context) ([]metastore.Tail, error) {
 		return l.Store.Read(ctx, positions, bytesMax)
 	})
 }
@@ -115,49 +115,49 @@ func (l *storeLink) Snapshots(ctx context.Context, journals []metastore.JournalI
 }
 
 func (l *storeLink) PlaceSnapshot(ctx context.Context, term metastore.Term, place metastore.SnapshotPlace) (*metastore.SnapshotPlace, error) {
-	return ask(ctx, l.gate, "place a snapshot", commitMin, commitSpread, func(ctx context.Context) (*metastore.SnapshotPlace, error) {
+	return write(ctx, l, "place a snapshot", func(ctx context.Context) (*metastore.SnapshotPlace, error) {
 		return l.Store.PlaceSnapshot(ctx, term, place)
 	})
 }
 
 func (l *storeLink) Trim(ctx context.Context, journal metastore.JournalID, through metastore.Version, rowsMax int) (int, error) {
-	return ask(ctx, l.gate, "trim", commitMin, commitSpread, func(ctx context.Context) (int, error) {
+	return write(ctx, l, "trim", func(ctx context.Context) (int, error) {
 		return l.Store.Trim(ctx, journal, through, rowsMax)
 	})
 }
 
 func (l *storeLink) BeginTerm(ctx context.Context, agent metastore.AgentInfo, lease time.Duration) (metastore.TermInfo, error) {
-	return ask(ctx, l.gate, "begin a term", commitMin, commitSpread, func(ctx context.Context) (metastore.TermInfo, error) {
+	return write(ctx, l, "begin a term", func(ctx context.Context) (metastore.TermInfo, error) {
 		return l.Store.BeginTerm(ctx, agent, lease)
 	})
 }
 
 func (l *storeLink) RenewTerm(ctx context.Context, term metastore.Term, lease time.Duration, settled uint64) error {
-	return l.gate.call(ctx, hostStore, "renew a term", commitMin, commitSpread, func(ctx context.Context) error {
+	return l.change(ctx, "renew a term", func(ctx context.Context) error {
 		return l.Store.RenewTerm(ctx, term, lease, settled)
 	})
 }
 
 func (l *storeLink) EndTerm(ctx context.Context, term metastore.Term, force bool) (bool, error) {
-	return ask(ctx, l.gate, "end a term", commitMin, commitSpread, func(ctx context.Context) (bool, error) {
+	return write(ctx, l, "end a term", func(ctx context.Context) (bool, error) {
 		return l.Store.EndTerm(ctx, term, force)
 	})
 }
 
 func (l *storeLink) DrainTerm(ctx context.Context, term metastore.Term) error {
-	return l.gate.call(ctx, hostStore, "drain a term", commitMin, commitSpread, func(ctx context.Context) error {
+	return l.change(ctx, "drain a term", func(ctx context.Context) error {
 		return l.Store.DrainTerm(ctx, term)
 	})
 }
 
 func (l *storeLink) PruneTerms(ctx context.Context, age time.Duration, keep []metastore.Term, rowsMax int) (int, error) {
-	return ask(ctx, l.gate, "prune terms", commitMin, commitSpread, func(ctx context.Context) (int, error) {
+	return write(ctx, l, "prune terms", func(ctx context.Context) (int, error) {
 		return l.Store.PruneTerms(ctx, age, keep, rowsMax)
 	})
 }
 
 func (l *storeLink) ClaimBucket(ctx context.Context, name string) (string, error) {
-	return ask(ctx, l.gate, "claim the bucket", commitMin, commitSpread, func(ctx context.Context) (string, error) {
+	return write(ctx, l, "claim the bucket", func(ctx context.Context) (string, error) {
 		return l.Store.ClaimBucket(ctx, name)
 	})
 }

@@ -23,6 +23,7 @@ type world struct {
 	cfg     Config
 	network *network
 	store   *memory.Store
+	standby standby
 	bucket  bucket.Bucket
 	began   time.Time
 	jumped  atomic.Int64   // nanoseconds by which the database's clock is ahead
