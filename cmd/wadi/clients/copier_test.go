@@ -3,21 +3,14 @@
 package clients
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wadi-io/wadi/cmd/wadi/clients/fleet"
 )
@@ -52,14 +45,7 @@ func checkCopiers(t *testing.T, random *rand.Rand) {
 	agents := fleet.Start(t, filepath.Join("..", "..", ".."), os.Getenv(binaryVariable), groupConfigs()...)
 	address := agents.Bootstrap()
 	victims := agents.Victims()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.AlwaysRetryEOF())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if made, err := kadm.NewClient(client).CreateTopics(patient(t), copierPartitions, 1, nil, "original", "copy-4.2.0", "copy-2.8.2"); err != nil || made.Error() != nil {
-		t.Fatal(err, made.Error())
-	}
+	o := newOriginal(t, address, "copy-4.2.0", "copy-2.8.2")
 	var copies []*copyReader
 	for version, protocol := range map[string]string{"4.2.0": "consumer", "2.8.2": "classic"} {
 		for i := range 2 {
@@ -68,48 +54,8 @@ func checkCopiers(t *testing.T, random *rand.Rand) {
 		copies = append(copies, readCopy(t, address, "copy-"+version))
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), *copierFor)
-	defer cancel()
-	var n int64 // records in each partition
-	var producing sync.WaitGroup
-	produce := func() {
-		for p := range int32(copierPartitions) {
-			client.Produce(t.Context(), &kgo.Record{Topic: "original", Partition: p, Value: strconv.AppendInt(nil, n, 10)}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		n++
-	}
-	producing.Go(func() {
-		for tick := time.NewTicker(copierPace); ctx.Err() == nil; <-tick.C {
-			for range copierBurst {
-				produce()
-			}
-		}
-	})
-	kills, err := fleet.Trouble(ctx, random, copierEvery, victims...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	producing.Wait()
-	for _, c := range copies {
-		c.await(n)
-	}
-	produce() // Behind whatever was copied twice.
-	for _, c := range copies {
-		c.await(n)
-		again := readCopy(t, address, c.topic)
-		again.await(n)
-		ends, err := kadm.NewClient(client).ListEndOffsets(patient(t), c.topic)
-		if err != nil || ends.Error() != nil {
-			t.Fatal(err, ends.Error())
-		}
-		var more int64
-		ends.Each(func(end kadm.ListedOffset) { more += end.Offset - n })
-		t.Logf("%s: %d records in each partition, and %d markers and aborted records", c.topic, n, more)
-	}
+	kills := o.growWhile(*copierFor, copierPace, copierBurst, random, copierEvery, victims)
+	o.compare(copies)
 	t.Logf("killed: %v", kills)
 }
 

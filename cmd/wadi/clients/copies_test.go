@@ -4,23 +4,102 @@ package clients
 
 import (
 	"context"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wadi-io/wadi/cmd/wadi/clients/fleet"
 )
 
 // copierPartitions is how many partitions a topic has that is copied, and each copy.
 const copierPartitions = 4
 
+// original is a topic that is copied: each partition has the values 0, 1, 2 …
+type original struct {
+	t      *testing.T
+	client *kgo.Client
+	n      int64 // records in each partition
+}
+
+// newOriginal makes the topic and those of its copies.
+func newOriginal(t *testing.T, address string, copies ...string) *original {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.AlwaysRetryEOF())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if made, err := kadm.NewClient(client).CreateTopics(patient(t), copierPartitions, 1, nil, append(copies, "original")...); err != nil || made.Error() != nil {
+		t.Fatal(err, made.Error())
+	}
+	return &original{t: t, client: client}
+}
+
+// grow sends the next record of each partition.
+func (o *original) grow() {
+	for p := range int32(copierPartitions) {
+		o.client.Produce(o.t.Context(), &kgo.Record{Topic: "original", Partition: p, Value: strconv.AppendInt(nil, o.n, 10)}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				o.t.Error(err)
+			}
+		})
+	}
+	o.n++
+}
+
+// growWhile sends burst records of each partition at every pace while victims are killed, about every so often, for a while.
+func (o *original) growWhile(d, pace time.Duration, burst int, random *rand.Rand, every time.Duration, victims []fleet.Victim) (kills map[string]int) {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(o.t.Context(), d)
+	defer cancel()
+	var growing sync.WaitGroup
+	growing.Go(func() {
+		for tick := time.NewTicker(pace); ctx.Err() == nil; <-tick.C {
+			for range burst {
+				o.grow()
+			}
+		}
+	})
+	kills, err := fleet.Trouble(ctx, random, every, victims...)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	growing.Wait()
+	return kills
+}
+
+// compare waits until the copies have all, once, also for whoever reads them anew.
+func (o *original) compare(copies []*copyReader) {
+	o.t.Helper()
+	for _, c := range copies {
+		c.await(o.n)
+	}
+	o.grow() // Behind whatever was copied twice.
+	for _, c := range copies {
+		c.await(o.n)
+		again := readCopy(o.t, c.address, c.topic)
+		again.await(o.n)
+		ends, err := kadm.NewClient(o.client).ListEndOffsets(patient(o.t), c.topic)
+		if err != nil || ends.Error() != nil {
+			o.t.Fatal(err, ends.Error())
+		}
+		var more int64
+		ends.Each(func(end kadm.ListedOffset) { more += end.Offset - o.n })
+		o.t.Logf("%s: %d records in each partition, and %d markers and aborted records", c.topic, o.n, more)
+	}
+}
+
 // copyReader reads what is committed of a copy, and compares.
 type copyReader struct {
-	t     *testing.T
-	topic string
-	mu    struct {
+	t              *testing.T
+	address, topic string
+	mu             struct {
 		sync.Mutex
 		next [copierPartitions]int64
 	}
@@ -38,7 +117,7 @@ func readCopy(t *testing.T, address, topic string) *copyReader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &copyReader{t: t, topic: topic}
+	r := &copyReader{t: t, address: address, topic: topic}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -10,14 +10,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wadi-io/wadi/cmd/wadi/clients/fleet"
@@ -48,14 +46,7 @@ func TestCluster_ETL(t *testing.T) {
 	t.Logf("seed %d", seed)
 	agents := fleet.Start(t, filepath.Join("..", "..", ".."), os.Getenv(binaryVariable), groupConfigs()...)
 	address := agents.Bootstrap()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.AlwaysRetryEOF())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if made, err := kadm.NewClient(client).CreateTopics(patient(t), copierPartitions, 1, nil, "original", "transformed-classic", "transformed-consumer"); err != nil || made.Error() != nil {
-		t.Fatal(err, made.Error())
-	}
+	o := newOriginal(t, address, "transformed-classic", "transformed-consumer")
 	var transformers []*transformer
 	var copies []*copyReader
 	for _, protocol := range []string{"classic", "consumer"} {
@@ -65,38 +56,8 @@ func TestCluster_ETL(t *testing.T) {
 		copies = append(copies, readCopy(t, address, "transformed-"+protocol))
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), *etlFor)
-	defer cancel()
-	var n int64 // records in each partition
-	produce := func() {
-		for p := range int32(copierPartitions) {
-			client.Produce(t.Context(), &kgo.Record{Topic: "original", Partition: p, Value: strconv.AppendInt(nil, n, 10)}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		n++
-	}
-	var producing sync.WaitGroup
-	producing.Go(func() {
-		for tick := time.NewTicker(etlPace); ctx.Err() == nil; <-tick.C {
-			produce()
-		}
-	})
-	kills, err := fleet.Trouble(ctx, rand.New(rand.NewPCG(seed, 0)), etlEvery, agents.Victims()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	producing.Wait()
-	for _, c := range copies {
-		c.await(n)
-	}
-	produce() // Behind whatever was produced twice.
-	for _, c := range copies {
-		c.await(n)
-		readCopy(t, address, c.topic).await(n)
-	}
+	kills := o.growWhile(*etlFor, etlPace, 1, rand.New(rand.NewPCG(seed, 0)), etlEvery, agents.Victims())
+	o.compare(copies)
 	for _, x := range transformers {
 		x.stop()
 		t.Logf("%s: %d transactions committed, %d aborted as drawn or for a rebalance, %d sessions, %d of them failed: %v",
@@ -105,7 +66,7 @@ func TestCluster_ETL(t *testing.T) {
 			t.Errorf("%s has committed nothing", x.name)
 		}
 	}
-	t.Logf("%d records in each of %d partitions; killed: %v", n, copierPartitions, kills)
+	t.Logf("killed: %v", kills)
 }
 
 // transformer runs one session after the other under one transactional id.
