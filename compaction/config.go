@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/wadi-io/wadi/metastore"
 )
 
 // Config bounds and paces compaction.
@@ -33,8 +35,11 @@ type Config struct {
 }
 
 // StalenessMin is the least Grace for a longest staleness of replicas (staleness.max):
-// twice that, since a reader's plan may be as old as its replica.
-func StalenessMin(stalenessMax time.Duration) time.Duration { return 2 * stalenessMax }
+// twice that, since a reader's plan may be as old as its replica, and at least as long as an append
+// that names segments may be on its way.
+func StalenessMin(stalenessMax time.Duration) time.Duration {
+	return max(2*stalenessMax, metastore.RowsWait)
+}
 
 // DefaultConfig merges each ten minutes or 64 MiB, at 32 MiB/s at most.
 func DefaultConfig() Config {

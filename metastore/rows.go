@@ -10,6 +10,10 @@ import (
 // transaction: the place of merged history. All of them concern partitions of
 // shards whose journals the append names, so the journals' locks order them.
 type Rows struct {
+	// By is until when, in the metastore's time, they may change; zero: whenever. Later than that
+	// is ErrRowsTaken: rows of a repeat that comes when they have gone again would name a deleted object.
+	By time.Time
+
 	Segments []SegmentRow // partition segments that are durable and new
 	Removed  []ExtentKey  // rows that go, each of which must be there; before Extents come
 	Extents  []ExtentRow  // rows that come, none of which may cover an offset of another row
@@ -18,6 +22,10 @@ type Rows struct {
 	Archived []ArchivedRange
 	Files    []ArchiveFile
 }
+
+// RowsWait is how late an append may change rows after it was sent. It is less than the least
+// grace between a segment's retirement and its deletion, and far more than an append takes.
+const RowsWait = 5 * time.Second
 
 // OfArchive tells whether the rows are the archive's.
 func (r *Rows) OfArchive() bool { return len(r.Archived) > 0 || len(r.Files) > 0 }
@@ -78,8 +86,8 @@ const (
 const SmallExtentBytes = 128 << 20
 
 // ErrRowsTaken refuses an append with rows: another append has placed an extent over
-// the same offsets, or removed one that this one removes. Nothing was appended.
-var ErrRowsTaken = errors.New("the extents were placed or removed by another append")
+// the same offsets, or removed one that this one removes, or the time until which it might come has passed. Nothing was appended.
+var ErrRowsTaken = errors.New("the extents were placed or removed by another append, or it came too late")
 
 // CheckRows refuses rows that no store can take. Such a call is a bug of the caller.
 func (c Cluster) CheckRows(parts []AppendPart, rows *Rows) error {

@@ -233,7 +233,9 @@ func (w *Writer) try(ctx context.Context, parts []AppendPart, rows *Rows) ([]Ver
 	if rows == nil {
 		return w.store.Append(ctx, w.term, parts)
 	}
-	return w.store.AppendRows(ctx, w.term, parts, *rows)
+	inTime := *rows
+	inTime.By = w.clock().Add(RowsWait)
+	return w.store.AppendRows(ctx, w.term, parts, inTime)
 }
 
 // placeholders returns the same entries without effects.

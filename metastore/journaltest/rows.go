@@ -83,7 +83,10 @@ func rowsGoWithEntries(t *testing.T, s Subject) {
 func rowsTaken(t *testing.T, s Subject) {
 	term := Begin(t, s.Store)
 	appendRows(t, s.Store, term, rows("a", extent("a", 10, 20, 5), extent("a", 30, 40, 6)))
+	late := rows("b", extent("b", 20, 30, 5))
+	late.By = time.Unix(1, 0)
 	for name, r := range map[string]metastore.Rows{
+		"later than it may be":   late,
 		"the same offsets":       rows("b", extent("b", 10, 20, 5)),
 		"the same base":          rows("b", extent("b", 10, 12, 5)),
 		"over the begin of one":  rows("b", extent("b", 5, 11, 5)),

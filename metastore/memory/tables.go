@@ -95,7 +95,11 @@ func (s *Store) AppendRows(ctx context.Context, t metastore.Term, parts []metast
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.appendLocked(t, parts, func() error {
-		changed, err := s.mu.tables.change(&rows, s.clock())
+		now := s.clock()
+		if !rows.By.IsZero() && now.After(rows.By) {
+			return metastore.ErrRowsTaken
+		}
+		changed, err := s.mu.tables.change(&rows, now)
 		if err == nil {
 			s.mu.tables = *changed
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/wadi-io/wadi/metastore"
 )
 
-const appendArchiveSQL = `select outcome, versions, lost_journal, lost_head, wadi.settled($25)
+const appendArchiveSQL = `select outcome, versions, lost_journal, lost_head, wadi.in_time($25) and wadi.settled($26)
 	from wadi.append_archive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`
 
 // archiveArgs are the arguments of append_archive after those of append.

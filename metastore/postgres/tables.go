@@ -16,7 +16,7 @@ import (
 // takenCode is the SQLSTATE that append_rows raises. Persisted in the migration.
 const takenCode = "WD001"
 
-const appendRowsSQL = `select outcome, versions, lost_journal, lost_head, wadi.settled($22)
+const appendRowsSQL = `select outcome, versions, lost_journal, lost_head, wadi.in_time($22) and wadi.settled($23)
 	from wadi.append_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
 
 // AppendRows implements metastore.Store.
@@ -30,6 +30,11 @@ func (s *Store) AppendRows(ctx context.Context, term metastore.Term, parts []met
 	} else {
 		args = append(args, rowArgs(&rows)...)
 	}
+	var by *time.Time
+	if !rows.By.IsZero() {
+		by = &rows.By
+	}
+	args = append(args, by)
 	versions, err := s.append(ctx, fmt.Sprintf("append to %d journals with rows", len(parts)), statement, args)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == takenCode {

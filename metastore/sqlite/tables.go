@@ -46,6 +46,9 @@ func (s *Store) AppendRows(ctx context.Context, term metastore.Term, parts []met
 
 // changeRows changes the tables, or returns an error, by which all is rolled back.
 func (t *writeTx) changeRows(rows *metastore.Rows) error {
+	if !rows.By.IsZero() && t.now > rows.By.UnixMicro() {
+		return metastore.ErrRowsTaken
+	}
 	for i := range rows.Segments {
 		o := &rows.Segments[i]
 		if n, err := t.exec(takenSegmentSQL, o.Object, o.Size, t.now); err != nil || n == 0 {
