@@ -24,8 +24,10 @@ const (
 	// collectionsMax is how many collections a second are worth the memory that they save. With more
 	// of them the limit is too near to what is live: what was looked at was of another moment.
 	collectionsMax = 1
-	// memoryExtraStepBytes is by how much the limit is raised then, and lowered in seconds without a collection.
+	// memoryExtraStepBytes is by how much the limit is raised for each few too many, and at least, and
+	// memoryExtraBackBytes by how much it is lowered in a second without any.
 	memoryExtraStepBytes, memoryExtraBackBytes = 16 << 20, 1 << 20
+	memoryExtraStepEach                        = 4
 )
 
 // limitMemory keeps the limit right until ctx ends. It is the process's, so only an
@@ -63,7 +65,8 @@ func (a *Agent) limitMemory(ctx context.Context, p *process) error {
 func memoryExtra(extra, collections, cacheBytes int64) int64 {
 	switch {
 	case collections > collectionsMax:
-		return min(extra+memoryExtraStepBytes, cacheBytes/2)
+		steps := max(1, (collections-collectionsMax)/memoryExtraStepEach)
+		return min(extra+steps*memoryExtraStepBytes, cacheBytes/2)
 	case collections == 0:
 		return max(0, extra-memoryExtraBackBytes)
 	}

@@ -19,7 +19,9 @@ func TestMemoryExtra(t *testing.T) {
 	const mib = 1 << 20
 	for _, row := range []struct{ extra, collections, want int64 }{
 		{0, 1, 0},
-		{0, 40, 16}, // the collector has no rest
+		{0, 3, 16}, // the collector has no rest
+		{0, 13, 48},
+		{0, 40, 128}, // many: not by 16 a second
 		{120, 40, 128},
 		{16, 1, 16},
 		{16, 0, 15},
