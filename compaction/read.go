@@ -166,6 +166,9 @@ func (w *work) check() error {
 		base := e.BaseOffset
 		for rest := s.body; len(rest) > 0; {
 			h, err := batch.Verify(rest)
+			if err == nil {
+				err = h.CheckEpoch()
+			}
 			if err != nil {
 				return fmt.Errorf("%w: %s at offset %d: %w", errDamaged, e.Segment.Key(), base, err)
 			}

@@ -45,7 +45,7 @@ import (
 const refreshWaitMax = 5 * time.Second
 
 // leaderEpoch is every partition's, for ever.
-const leaderEpoch = 0
+const leaderEpoch = batch.StoredEpoch
 
 // produceVersionMin is the first version that speaks of record batches of format 2.
 const produceVersionMin = 3

@@ -77,6 +77,9 @@ func (s *span) next(sizeMax int, scratch []byte) (batch.Header, error) {
 		return batch.Header{}, fmt.Errorf("%w: %d bytes where a batch should be", ErrCorrupt, s.left)
 	}
 	h, err := batch.Parse(b)
+	if err == nil {
+		err = h.CheckEpoch()
+	}
 	if err != nil {
 		return h, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}

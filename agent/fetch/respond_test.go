@@ -88,16 +88,25 @@ func TestFetch_OneLoadPerBlock(t *testing.T) {
 }
 
 func TestFetch_CorruptBytes(t *testing.T) {
+	for name, at := range map[string]int{"a record": batch.HeaderSize + 3, "the leader epoch, which no CRC covers": 12} {
+		t.Run(name, func(t *testing.T) { testCorruptByte(t, 4+at) })
+	}
+}
+
+func testCorruptByte(t *testing.T, at int) {
 	inWorld(t, 1, nil, func(t *testing.T, w *world) {
 		topic := w.topic("t", 2)
 		b := makeBatch(5, 10, 0)
-		good := w.flush(false, produced{Key{topic, 0}, b})
+		w.flush(false, produced{Key{topic, 0}, b})
 		bad := w.flush(false, produced{Key{topic, 0}, b})
 		w.flush(false, produced{Key{topic, 1}, b})
 		w.refresh()
-		w.mu.Lock()
-		w.mu.objects[bad][4+batch.HeaderSize+3] ^= 1
-		w.mu.Unlock()
+		flip := func() {
+			w.mu.Lock()
+			w.mu.objects[bad][at] ^= 1
+			w.mu.Unlock()
+		}
+		flip()
 		got := w.one(t, full(asks(topic, 0, 0, 1)))
 		if !slices.Equal(got[0].offsets, []int64{0, 4}) || !slices.Equal(got[1].offsets, []int64{0, 4}) {
 			t.Errorf("what is right is to be returned: %+v", got)
@@ -110,13 +119,10 @@ func TestFetch_CorruptBytes(t *testing.T) {
 		if n := w.gets() - before; n != 2 {
 			t.Errorf("%d GETs: once more than the first, which was evicted", n)
 		}
-		w.mu.Lock()
-		w.mu.objects[bad][4+batch.HeaderSize+3] ^= 1
-		w.mu.Unlock()
+		flip()
 		if got = w.one(t, full(asks(topic, 5, 0))); !slices.Equal(got[0].offsets, []int64{5, 9}) {
 			t.Errorf("the bucket's bytes are right again: %+v", got)
 		}
-		_ = good
 	})
 }
 

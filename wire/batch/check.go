@@ -46,6 +46,9 @@ func Check(b []byte) (Header, error) {
 	return h, nil
 }
 
+// StoredEpoch is the leader epoch of every stored batch, and of every partition, for ever.
+const StoredEpoch = 0
+
 // Verify checks that b begins with a whole batch whose CRC is right, and
 // returns its header: what a stored batch must hold, whoever wrote it.
 func Verify(b []byte) (Header, error) {
@@ -92,6 +95,16 @@ func (h Header) checkProduced() error {
 		return fmt.Errorf("%w: transactional without a producer id", ErrInvalid)
 	case h.ProducerID >= 0 && (h.ProducerEpoch < 0 || h.BaseSequence < 0):
 		return fmt.Errorf("%w: producer %d with epoch %d and sequence %d", ErrInvalid, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+	}
+	return nil
+}
+
+// CheckEpoch checks the leader epoch of a stored batch. The CRC doesn't cover it, and a
+// consumer that was given a wrong one asks where that epoch ended: there is no such epoch,
+// so it begins anew.
+func (h Header) CheckEpoch() error {
+	if h.LeaderEpoch != StoredEpoch {
+		return fmt.Errorf("%w: leader epoch %d of a stored batch", ErrCorrupt, h.LeaderEpoch)
 	}
 	return nil
 }
