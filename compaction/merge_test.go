@@ -190,7 +190,7 @@ func TestMerge_Faults(t *testing.T) {
 		{name: "a source's leader epoch is flipped, which no batch's checksum covers", stops: true, fault: func(w *world, _ *faults, _ func() bool) {
 			w.bucket.onGet = func(key string, got []byte) error {
 				if key == "segments/0000000001/000000000007" && len(got) > 70 {
-					got[4+12] ^= 1
+					got[12] ^= 1
 				}
 				return nil
 			}

@@ -234,9 +234,9 @@ func (c *committer) append(ctx context.Context) error {
 		return fmt.Errorf("append to the journals: %w", err)
 	}
 	c.void = c.void[:0]
-	fates := make([]segment.Fate, len(drafts))
+	// Before anyone is answered: the flush of what a client sends next tells of it.
+	c.note(drafts, landed.Parts)
 	for i, res := range landed.Parts {
-		fates[i] = segment.Fate{Journal: uint32(drafts[i].Journal), Number: res.Number, Version: uint64(res.Version)}
 		if err := c.settle(shares[i], res.Outcomes); err != nil {
 			return err
 		}
@@ -244,10 +244,16 @@ func (c *committer) append(ctx context.Context) error {
 	c.wake()
 	c.traceAppended(span, nil)
 	c.decideVoidAgain()
-	c.in.fates.Lock()
-	c.in.fates.list = append(c.in.fates.list, fates...)
-	c.in.fates.Unlock()
 	return nil
+}
+
+// note keeps the versions that drafts landed at for the next segment.
+func (c *committer) note(drafts []metastore.Draft, landed []metastore.Result) {
+	c.in.fates.Lock()
+	defer c.in.fates.Unlock()
+	for i, p := range landed {
+		c.in.fates.list = append(c.in.fates.list, segment.Fate{Journal: uint32(drafts[i].Journal), Number: p.Number, Version: uint64(p.Version)})
+	}
 }
 
 // share is what one draft holds: batches by flush effect, then fences.
