@@ -102,13 +102,9 @@ func (r *Result) Line() string {
 			state += fmt.Sprintf(" %d others", len(r.Bugs))
 		}
 	}
-	faults := 0
-	for _, n := range r.Faults {
-		faults += n
-	}
 	c := r.counts
 	return fmt.Sprintf("seed %d %s: %d operations, %d acknowledged of %d sent, %d of %d transactions, %d records read, %d commits, %d merges, %d records cleaned, %d log starts moved, %d objects deleted, %d records archived, %d faults, longest stall %.1f s, trace %016x",
-		r.Seed, state, c.sends+c.polls+c.commits+c.admin, c.acknowledged, c.sends, c.committed, c.transactions, c.records, c.commits, c.merges, c.cleaned, c.expired, c.deleted, c.archived, faults, c.stall.Seconds(), r.Trace)
+		r.Seed, state, c.operations(), c.acknowledged, c.sends, c.committed, c.transactions, c.records, c.commits, c.merges, c.cleaned, c.expired, c.deleted, c.archived, total(r.Faults), c.stall.Seconds(), r.Trace)
 }
 
 // Tell writes the story: what was found, the events about it, what went wrong meanwhile.
@@ -151,7 +147,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for _, h := range w.agents {
 		h.start(alive)
 	}
-	writing, stopWriting := context.WithTimeout(alive, cfg.Length)
+	writing, stopWriting := context.WithCancel(alive)
 	defer stopWriting()
 	reading, stopReading := context.WithCancel(alive)
 	defer stopReading()
@@ -194,6 +190,8 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	readers.Go(func() { w.watchEnds(reading) })
 	readers.Go(func() { w.probeEnds(reading) })
 	readers.Go(func() { w.watchCommits(reading, groups, commits) })
+	w.last(alive)
+	stopWriting()
 	writers.Wait()
 	for _, h := range w.agents {
 		h.start(alive)
@@ -208,6 +206,26 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	w.audit(alive)
 	return w.result()
+}
+
+// What a minute must see at least. It is made longer for operations and faults, up to three times.
+const (
+	operationsMin = 1000
+	faultsMin     = 5
+)
+
+// last waits until the clients have written for as long as they are to.
+func (w *world) last(ctx context.Context) {
+	minutes := w.cfg.Length.Minutes()
+	pause(ctx, w.cfg.Length)
+	for wait := w.cfg.Length; wait < 3*w.cfg.Length; wait += w.cfg.Length / 6 {
+		w.mu.Lock()
+		enough := float64(w.mu.counts.operations()) >= operationsMin*minutes && float64(total(w.mu.faults)) >= faultsMin*minutes
+		w.mu.Unlock()
+		if enough || !pause(ctx, w.cfg.Length/6) {
+			return
+		}
+	}
 }
 
 // acknowledgedMin is how many records a minute must see acknowledged: with fewer a seed proves little.

@@ -66,6 +66,17 @@ type counts struct {
 	stall                                                           time.Duration // the longest that one operation took
 }
 
+func (c counts) operations() int { return c.sends + c.polls + c.commits + c.admin }
+
+// total adds what was counted by kind.
+func total(of map[string]int) int {
+	n := 0
+	for _, x := range of {
+		n += x
+	}
+	return n
+}
+
 // stream returns a source of randomness of its own for a purpose, so that one more
 // draw here changes nothing there.
 func (w *world) stream(purpose string) *rand.Rand {

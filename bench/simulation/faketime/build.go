@@ -49,7 +49,7 @@ func Build(ctx context.Context, dir string, further ...Edit) (string, error) {
 		return "", err
 	}
 	built := filepath.Join(dir, "seed")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "faketime", "-overlay", overlayPath, "-o", built, program)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "faketime", "-overlay", overlayPath, "-o", built, program)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if text, err := build.CombinedOutput(); err != nil {

@@ -105,7 +105,8 @@ func once(ctx context.Context, seed uint64, o Options) (text string, clean, hung
 	limit, cancel := context.WithTimeout(ctx, seedMax)
 	defer cancel()
 	// The first argument is the seed of the runtime's randomness too.
-	cmd := exec.CommandContext(limit, o.Program, append([]string{fmt.Sprint(seed)}, o.Args...)...)
+	cmd := exec.CommandContext(limit, o.Program)
+	cmd.Args = append([]string{"seed", fmt.Sprint(seed)}, o.Args...) // not the program's path, which has its part in what is allocated
 	cmd.Env = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off", "GOMEMLIMIT=" + memoryMax, "TZ=UTC"}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
 	cmd.WaitDelay = 10 * time.Second
