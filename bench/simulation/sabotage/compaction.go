@@ -20,7 +20,7 @@ func compactionTable() []sabotage {
 		{name: "merge without markers", file: "compaction/read.go",
 			old: "\t\t\tw.keep(e.BaseOffset, e.End(), e.AppendControl(nil))\n", new: ""},
 		{name: "merge what may be damaged", file: "compaction/read.go",
-			old: "\t\t\th, err := batch.Verify(rest)\n\t\t\tif err != nil {", new: "\t\t\th, err := batch.Parse(rest)\n\t\t\tif err != nil {"},
+			old: "\t\t\th, err := batch.Verify(rest)\n\t\t\tif err == nil {", new: "\t\t\th, err := batch.Parse(rest)\n\t\t\tif err == nil {"},
 		{name: "drop the newest of a key", file: "compaction/filter.go",
 			old: "case f.keys.offset(r.Key) > r.Offset:", new: "case f.keys.offset(r.Key) >= r.Offset && f.keys.offset(r.Key)%8 == 0:"},
 		{name: "let aborted records take the place of others", file: "compaction/clean.go",
