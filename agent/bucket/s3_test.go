@@ -147,6 +147,32 @@ func TestS3_WrongAnswers(t *testing.T) {
 	}
 }
 
+// TestS3_ListOverEmptyPages: a page without a key is not the end of the list. Servers that keep
+// versions send such pages while they go over deleted ones.
+func TestS3_ListOverEmptyPages(t *testing.T) {
+	pages := map[string]string{
+		"":  `<IsTruncated>true</IsTruncated><NextContinuationToken>1</NextContinuationToken>`,
+		"1": `<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken><Contents><Key>a/1</Key><Size>1</Size></Contents>`,
+		"2": `<IsTruncated>true</IsTruncated><NextContinuationToken>3</NextContinuationToken>`,
+		"3": `<IsTruncated>false</IsTruncated><Contents><Key>a/2</Key><Size>1</Size></Contents>`,
+	}
+	b := openAnswered(t, func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages[r.URL.Query().Get("continuation-token")]
+		if !ok {
+			t.Errorf("asked for %s", r.URL)
+		}
+		io.WriteString(w, "<ListBucketResult>"+page+"</ListBucketResult>")
+	})
+	found, err := b.List(t.Context(), "a/", "", bucket.ListMax)
+	if err != nil || len(found) != 2 || found[0].Key != "a/1" || found[1].Key != "a/2" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	pages[""] = `<IsTruncated>true</IsTruncated>`
+	if found, err := b.List(t.Context(), "a/", "", bucket.ListMax); err == nil {
+		t.Errorf("a server that doesn't say where the list goes on: %+v", found)
+	}
+}
+
 func TestS3_ChecksumOnRead(t *testing.T) {
 	for sum, ok := range map[string]bool{"4waSgw==": true, "4waSgg==": false, "": true} {
 		b := openAnswered(t, func(w http.ResponseWriter, r *http.Request) {
