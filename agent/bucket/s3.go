@@ -164,7 +164,7 @@ func (b *s3Bucket) get(ctx context.Context, key string, offset, length int64) (*
 		out.Body.Close()
 		return nil, nil
 	}
-	if err := checkSent(in, out, offset); err != nil {
+	if err := checkSent(in, out, offset, length); err != nil {
 		out.Body.Close()
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
@@ -172,16 +172,27 @@ func (b *s3Bucket) get(ctx context.Context, key string, offset, length int64) (*
 }
 
 // checkSent refuses an answer that isn't the range that was asked for: some
-// servers and proxies answer with the whole object.
-func checkSent(in *s3.GetObjectInput, out *s3.GetObjectOutput, offset int64) error {
+// servers and proxies answer with the whole object, and may with less. A range is
+// shorter than that only where the object ends: else its end would be taken for the object's.
+func checkSent(in *s3.GetObjectInput, out *s3.GetObjectOutput, offset, length int64) error {
 	if out.ContentLength == nil || *out.ContentLength < 0 {
 		return fmt.Errorf("the server doesn't tell how many bytes it sends")
 	}
 	if in.Range == nil {
 		return nil
 	}
-	if sent := aws.ToString(out.ContentRange); !strings.HasPrefix(sent, "bytes "+strconv.FormatInt(offset, 10)+"-") {
-		return fmt.Errorf("the server answers %s with %q", *in.Range, sent)
+	sent := aws.ToString(out.ContentRange)
+	rest, ok := strings.CutPrefix(sent, "bytes "+strconv.FormatInt(offset, 10)+"-")
+	last, size, _ := strings.Cut(rest, "/")
+	if total, err := strconv.ParseInt(size, 10, 64); ok && err == nil { // else it says *
+		end := total
+		if length > 0 {
+			end = offset + min(length, total-offset)
+		}
+		ok = last == strconv.FormatInt(end-1, 10) && *out.ContentLength == end-offset
+	}
+	if !ok {
+		return fmt.Errorf("the server answers %s with %q, %d bytes", *in.Range, sent, *out.ContentLength)
 	}
 	return nil
 }
@@ -199,30 +210,32 @@ func (b *s3Bucket) List(ctx context.Context, prefix, after string, limit int) ([
 		return nil, err
 	}
 	limit = listLimit(limit)
+	in := &s3.ListObjectsV2Input{Bucket: &b.name}
+	if prefix != "" {
+		in.Prefix = &prefix
+	}
+	if after != "" {
+		in.StartAfter = &after
+	}
 	var objects []Object
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		in := &s3.ListObjectsV2Input{Bucket: &b.name, MaxKeys: aws.Int32(int32(limit - len(objects)))}
-		if prefix != "" {
-			in.Prefix = &prefix
-		}
-		if after != "" {
-			in.StartAfter = &after
-		}
+		in.MaxKeys = aws.Int32(int32(limit - len(objects)))
 		out, err := b.client.ListObjectsV2(ctx, in)
 		if err != nil {
 			return nil, wrapS3(ctx, OpList, prefix, err)
 		}
 		for _, o := range out.Contents {
-			key := aws.ToString(o.Key)
-			// A page may be empty or short before the end.
-			objects = append(objects, Object{Key: key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
-			after = key
+			objects = append(objects, Object{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
 		}
-		if !aws.ToBool(out.IsTruncated) || len(objects) >= limit || len(out.Contents) == 0 {
+		if !aws.ToBool(out.IsTruncated) || len(objects) >= limit {
 			return objects, nil
+		}
+		// A page may be short or empty before the end: deleted versions take its place. Only its token leads on from such a one.
+		if in.ContinuationToken = out.NextContinuationToken; aws.ToString(in.ContinuationToken) == "" {
+			return nil, fmt.Errorf("list %s: the server says that there is more, and not where", prefix)
 		}
 	}
 }

@@ -130,6 +130,11 @@ func TestS3_WrongAnswers(t *testing.T) {
 			w.WriteHeader(http.StatusPartialContent)
 			io.WriteString(w, "23")
 		},
+		"less than was asked for": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Range", "bytes 2-3/10")
+			w.WriteHeader(http.StatusPartialContent)
+			io.WriteString(w, "23")
+		},
 		"a page of a proxy": func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadGateway)
 			io.WriteString(w, "<html>bad gateway")
@@ -144,6 +149,22 @@ func TestS3_WrongAnswers(t *testing.T) {
 				t.Errorf("get into: %d", n)
 			}
 		})
+	}
+}
+
+// TestS3_EndOfAnObject: only there an answer is shorter than the range.
+func TestS3_EndOfAnObject(t *testing.T) {
+	for _, says := range []string{"bytes 2-3/4", "bytes 2-3/*"} {
+		b := openAnswered(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Range", says)
+			w.WriteHeader(http.StatusPartialContent)
+			io.WriteString(w, "23")
+		})
+		for _, length := range []int64{2, 4, -1} {
+			if got, err := b.Get(t.Context(), "k", 2, length); err != nil || string(got) != "23" {
+				t.Errorf("%s, %d bytes: %q, %v", says, length, got, err)
+			}
+		}
 	}
 }
 
