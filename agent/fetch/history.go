@@ -221,7 +221,8 @@ func (h *history) Statements() uint64 {
 }
 
 // plan appends to dst the blocks from the one that holds offset on, until bytesMax bytes
-// are reached or the chunk ends. It returns the offset after the last one planned: c.to
+// are reached or the chunk ends; never only one that begins below offset, since key compaction may
+// have left nothing of it from there on. It returns the offset after the last one planned: c.to
 // where the chunk has no more.
 func (c *chunk) plan(offset int64, bytesMax int64, dst []shard.Extent) (planned []shard.Extent, next, bytes int64) {
 	i := sort.Search(len(c.blocks), func(i int) bool { return c.blocks[i].BaseOffset > offset })
@@ -230,7 +231,7 @@ func (c *chunk) plan(offset int64, bytesMax int64, dst []shard.Extent) (planned 
 	}
 	for ; i < len(c.blocks); i++ {
 		dst = append(dst, c.blocks[i])
-		if bytes += c.blocks[i].Length; bytes >= bytesMax {
+		if bytes += c.blocks[i].Length; bytes >= bytesMax && c.blocks[i].BaseOffset >= offset {
 			return dst, c.blocks[i].End(), bytes
 		}
 	}
@@ -241,19 +242,24 @@ func (c *chunk) plan(offset int64, bytesMax int64, dst []shard.Extent) (planned 
 // on from the state where that reaches its begin.
 func (rd *reading) planMerged(p *part, s *shard.State, offset int64, bytesMax int) (err error, doubt bool) {
 	p.used = p.used[:0]
-	left := int64(bytesMax)
-	for asked := offset; offset < p.merged.To && left > 0; {
+	left, asked := int64(bytesMax), offset
+	// Whether there is a batch to be read: every block has one, but below the offset asked for maybe.
+	found := func() bool {
+		n := len(rd.extents)
+		return n > p.first && rd.extents[n-1].BaseOffset >= asked
+	}
+	for offset < p.merged.To && (left > 0 || !found()) {
 		c := p.chunk // what was read for this fetch holds even if it was dropped meanwhile
 		if !c.holds(offset, p.merged.Version) {
 			c = rd.f.history.find(p.place.ID, offset, p.merged.Version)
 		}
 		switch {
-		case c == nil && offset > asked:
+		case c == nil && found():
 			return nil, false // what is planned already is an answer; the next fetch asks for the rest
 		case c == nil && p.tableErr != nil:
 			return fmt.Errorf("%w: where the merged offset %d lies can't be read: %w", ErrStorage, offset, p.tableErr), false
 		case c == nil:
-			p.missing = true
+			p.missing, p.missingFrom = true, offset
 			return nil, false
 		case offset == asked && offset < c.first:
 			// Rows hold all that is merged from the log start on: retention has moved it, which
@@ -265,8 +271,8 @@ func (rd *reading) planMerged(p *part, s *shard.State, offset int64, bytesMax in
 		rd.extents, offset, bytes = c.plan(offset, left, rd.extents)
 		left -= bytes
 	}
-	if left > 0 && offset < p.upper {
-		rd.extents = s.Plan(p.place.ID, max(offset, p.merged.To), int(left), rd.extents)
+	if (left > 0 || !found()) && offset < p.upper {
+		rd.extents = s.Plan(p.place.ID, max(offset, p.merged.To), int(max(left, 1)), rd.extents)
 	}
 	return nil, false
 }
@@ -303,7 +309,7 @@ func (rd *reading) askTable(ctx context.Context) (asked bool) {
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(ctx, rd.f.cfg.RefreshWaitMax)
 			defer cancel()
-			p.chunk, p.tableErr = rd.f.history.read(ctx, p.place.ID, rd.asks[i].Offset, p.merged)
+			p.chunk, p.tableErr = rd.f.history.read(ctx, p.place.ID, p.missingFrom, p.merged)
 		})
 	}
 	wg.Wait()

@@ -42,11 +42,12 @@ type part struct {
 	bytes                                      int64 // estimate of what the plan comes to
 
 	// Of an offset that is merged: what the table tells, unless nobody has asked it yet.
-	missing  bool
-	merged   shard.Merged
-	chunk    *chunk   // read for this fetch
-	used     []*chunk // what the plan is of
-	tableErr error
+	missing     bool
+	missingFrom int64 // the offset that the table is to be asked for
+	merged      shard.Merged
+	chunk       *chunk   // read for this fetch
+	used        []*chunk // what the plan is of
+	tableErr    error
 }
 
 func (f *Fetcher) newReading(req *Request, asks []Ask) *reading {
