@@ -81,6 +81,7 @@ const (
 func (r *run) tell(n *nemesis) {
 	var total summary
 	troubles, transactions := map[string]int{}, map[string]int{}
+	var neverClosed []string
 	for _, w := range r.workloads {
 		s := w.summary
 		fmt.Printf("%s: %d sent, %d acknowledged, %d of unknown outcome, %d read, %d commits, %d rebalances\n",
@@ -91,6 +92,7 @@ func (r *run) tell(n *nemesis) {
 		total.Read += s.Read
 		total.Commits += s.Commits
 		total.Rebalances += s.Rebalances
+		neverClosed = append(neverClosed, s.NeverClosed...)
 		for outcome, count := range s.Transactions {
 			transactions[outcome] += count
 		}
@@ -98,6 +100,7 @@ func (r *run) tell(n *nemesis) {
 			troubles[w.name[2:]+" "+name] += count
 		}
 	}
+	fmt.Printf("clients that never closed: %d %s\n", len(neverClosed), strings.Join(neverClosed, ", "))
 	faults := 0
 	var kinds []string
 	for _, k := range slices.Sorted(maps.Keys(n.counts)) {

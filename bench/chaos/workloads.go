@@ -39,6 +39,7 @@ type summary struct {
 	OutOfRange   int            `json:"out_of_range"`
 	Troubles     map[string]int `json:"troubles"`
 	Stalls       []stall        `json:"stalls"`
+	NeverClosed  []string       `json:"never_closed"` // clients that were left behind
 }
 
 // stall is a time in which a client got nothing that it waited for.

@@ -32,6 +32,17 @@ func (l *librdkafka) config(more kafka.ConfigMap) *kafka.ConfigMap {
 	return &config
 }
 
+// reader is the configuration of a consumer. It logs the state of its group, whose cost is small: so the log tells
+// what a Commit or a Close that never ended waited for.
+func (l *librdkafka) reader(more kafka.ConfigMap) *kafka.ConfigMap {
+	config := l.config(more)
+	if l.debug == "" {
+		config.SetKey("log_level", 7)
+		config.SetKey("debug", "cgrp")
+	}
+	return config
+}
+
 func (l *librdkafka) create(ctx context.Context, topic string) error {
 	a, err := kafka.NewAdminClient(l.config(nil))
 	if err != nil {
@@ -52,7 +63,7 @@ func (l *librdkafka) create(ctx context.Context, topic string) error {
 
 func (l *librdkafka) produce(ctx context.Context, process string) error {
 	config := l.config(kafka.ConfigMap{
-		"enable.idempotence": l.idempotent, "acks": "all", "linger.ms": 2, "message.timeout.ms": int(deliveryMax.Milliseconds()),
+		"enable.idempotence": l.idempotent, "acks": "all", "linger.ms": 2, "message.timeout.ms": int(messageMax.Milliseconds()),
 		"request.timeout.ms": int(requestMax.Milliseconds()), "queue.buffering.max.messages": 10 * inFlightMax,
 		"allow.auto.create.topics": false,
 	})
@@ -69,6 +80,7 @@ func (l *librdkafka) produce(ctx context.Context, process string) error {
 		id    int
 		key   key
 		value string
+		since time.Time
 	}
 	var failure atomic.Pointer[error]
 	fail := func(err error) { failure.CompareAndSwap(nil, &err) }
@@ -90,8 +102,16 @@ func (l *librdkafka) produce(ctx context.Context, process string) error {
 	closed := make(chan struct{})
 	go func() {
 		defer close(ended)
+		look := time.NewTicker(time.Second)
+		defer look.Stop()
 		for {
 			select {
+			case now := <-look.C:
+				for _, s := range open {
+					if now.Sub(s.since) > deliveryMax {
+						fail(errUndelivered)
+					}
+				}
 			case s := <-opened:
 				open[s.id] = s
 			case e := <-outcomes:
@@ -134,7 +154,7 @@ func (l *librdkafka) produce(ctx context.Context, process string) error {
 		}
 		keys := l.keysOf(topicsSent)
 		k, value := keys[random.IntN(len(keys))], fmt.Sprintf("%s/%d", process, id)
-		s := pending{id, k, value}
+		s := pending{id, k, value, time.Now()}
 		opened <- s
 		l.recorder.sends(process, id, k, value)
 		m := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &k.topic, Partition: k.partition}, Value: []byte(value), Opaque: s}
@@ -155,14 +175,15 @@ func (l *librdkafka) produce(ctx context.Context, process string) error {
 }
 
 func (l *librdkafka) assign(ctx context.Context, process string, places map[key]int64) error {
-	c, err := kafka.NewConsumer(l.config(kafka.ConfigMap{
+	c, err := kafka.NewConsumer(l.reader(kafka.ConfigMap{
 		"group.id": "none", "enable.auto.commit": false, "enable.auto.offset.store": false, "auto.offset.reset": "error",
 		"fetch.wait.max.ms": int(pollMax.Milliseconds()), "fetch.error.backoff.ms": 100,
 	}))
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	// Nothing that a broker says is needed for it: it is in no group, and commits nothing.
+	defer l.recorder.closes(fmt.Sprintf("%s (%s)", process, c), c.Close)
 	var list []kafka.TopicPartition
 	for k, offset := range places {
 		list = append(list, kafka.TopicPartition{Topic: &k.topic, Partition: k.partition, Offset: kafka.Offset(offset)})
@@ -245,7 +266,7 @@ func keysIn(places []kafka.TopicPartition) (keys []key) {
 }
 
 func (l *librdkafka) subscribe(ctx context.Context, process string) error {
-	c, err := kafka.NewConsumer(l.config(kafka.ConfigMap{
+	c, err := kafka.NewConsumer(l.reader(kafka.ConfigMap{
 		"group.id": l.group, "enable.auto.commit": false, "auto.offset.reset": "earliest", "fetch.wait.max.ms": int(pollMax.Milliseconds()),
 		"session.timeout.ms": 10_000, "heartbeat.interval.ms": 1000, "max.poll.interval.ms": 60_000, "fetch.error.backoff.ms": 100,
 	}))
@@ -254,7 +275,9 @@ func (l *librdkafka) subscribe(ctx context.Context, process string) error {
 	}
 	stuck := false
 	defer func() {
-		if !stuck { // Else it would wait for the commit.
+		if stuck { // Close would wait for the commit.
+			l.recorder.leavesBehind(fmt.Sprintf("%s (%s)", process, c))
+		} else {
 			c.Close()
 		}
 	}()
@@ -303,25 +326,4 @@ func (l *librdkafka) subscribe(ctx context.Context, process string) error {
 		}
 	}
 	return nil
-}
-
-// commitMax bounds a commit. No request of the client's waits as long (requestMax), but the library waits for the
-// commit's outcome without a bound, and now and then gets none when the coordinator is killed at that moment.
-const commitMax = 45 * time.Second
-
-// errCommitStuck: the client is of no use any more. Its member leaves the group by itself (max.poll.interval.ms).
-var errCommitStuck = errors.New("librdkafka's commit is stuck")
-
-func commit(c *kafka.Consumer) error {
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.Commit()
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(commitMax):
-		return errCommitStuck
-	}
 }

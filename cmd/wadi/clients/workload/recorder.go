@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -64,6 +65,7 @@ type summary struct {
 	OutOfRange   int             `json:"out_of_range"` // nothing is ever deleted: each is an anomaly
 	Troubles     map[string]int  `json:"troubles"`
 	Stalls       []stall         `json:"stalls"`
+	NeverClosed  []string        `json:"never_closed,omitempty"` // clients that were left behind, and what their library calls them
 }
 
 // recorder writes the history and counts.
@@ -75,6 +77,7 @@ type recorder struct {
 		summary
 		err     error
 		waiting map[string]*waiting // by process
+		behind  map[string]bool     // clients that are left behind
 	}
 }
 
@@ -90,6 +93,7 @@ func newRecorder(file *os.File, since time.Time) *recorder {
 	r.mu.Troubles = map[string]int{}
 	r.mu.Transactions = map[outcome]int{}
 	r.mu.waiting = map[string]*waiting{}
+	r.mu.behind = map[string]bool{}
 	return r
 }
 
@@ -338,5 +342,7 @@ func (r *recorder) trouble(what string, err error) {
 func (r *recorder) summary() summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.summary
+	told := r.mu.summary
+	told.NeverClosed = slices.Sorted(maps.Keys(r.mu.behind))
+	return told
 }
