@@ -46,8 +46,13 @@ func (b *Broker) level() int32 {
 	return b.deps.Level()
 }
 
-// featuresVersionMin is the first version of ApiVersions that speaks of features.
-const featuresVersionMin = 3
+// The first versions of ApiVersions in which something is so.
+const (
+	featuresVersionMin = 3 // it speaks of features
+	// A feature's lowest version may be 0. Java's clients of before 3.9 ask in version 3, and
+	// can't connect to who tells them such a one (KAFKA-17492), so they aren't told of them.
+	featuresFromZeroVersionMin = 4
+)
 
 // softwareForm is the form of a client's software name and version (KIP-511).
 var softwareForm = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
@@ -65,7 +70,9 @@ func (b *Broker) handleAPIVersions(_ context.Context, r *wire.Request) wire.Answ
 		level := b.level()
 		resp.FinalizedFeaturesEpoch = int64(level)
 		for _, f := range features() {
-			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: f.name, MaxVersion: f.version})
+			if req.Version >= featuresFromZeroVersionMin {
+				resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: f.name, MaxVersion: f.version})
+			}
 			if level >= f.level {
 				resp.FinalizedFeatures = append(resp.FinalizedFeatures,
 					kmsg.ApiVersionsResponseFinalizedFeature{Name: f.name, MaxVersionLevel: f.version, MinVersionLevel: f.version})

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,10 +19,14 @@ func TestAPIVersions_AreTheDispatchTable(t *testing.T) {
 		if resp.ErrorCode != 0 || len(resp.ApiKeys) != len(a.broker.Routes()) {
 			t.Fatalf("version %d: code %d, %d keys", version, resp.ErrorCode, len(resp.ApiKeys))
 		}
-		features := len(resp.SupportedFeatures) == 2 && len(resp.FinalizedFeatures) == 2 && resp.FinalizedFeaturesEpoch >= 0
+		features := len(resp.FinalizedFeatures) == 2 && resp.FinalizedFeaturesEpoch >= 0
 		if speaks := version >= featuresVersionMin; features != speaks || speaks && (resp.FinalizedFeatures[0].Name != "group.version" || resp.FinalizedFeatures[0].MaxVersionLevel != 1 ||
 			resp.FinalizedFeatures[1].Name != "transaction.version" || resp.FinalizedFeatures[1].MaxVersionLevel != 2) {
 			t.Errorf("version %d: features %+v", version, resp.FinalizedFeatures)
+		}
+		fromZero := func(f kmsg.ApiVersionsResponseSupportedFeature) bool { return f.MinVersion == 0 }
+		if known := version >= featuresFromZeroVersionMin; slices.ContainsFunc(resp.SupportedFeatures, fromZero) != known || known && len(resp.SupportedFeatures) != 2 {
+			t.Errorf("version %d: supported features %+v", version, resp.SupportedFeatures)
 		}
 		for _, r := range a.broker.Routes() {
 			found := false
