@@ -43,7 +43,7 @@ func (f *flush) isDone() bool {
 func (in *Ingest) flushes(ctx context.Context) error {
 	var uploads sync.WaitGroup
 	defer uploads.Wait()
-	slots := make(chan struct{}, in.cfg.UploadsMax)
+	running := 0 // that have not been read from ended: it always has room, so none waits for a reader that has left
 	ended := make(chan time.Duration, in.cfg.UploadsMax)
 	p := newPace(in.cfg, in.cfg.Clock())
 	var number uint64
@@ -52,14 +52,13 @@ func (in *Ingest) flushes(ctx context.Context) error {
 	for {
 		batches, size, since := in.buffered()
 		wait := time.Duration(-1) // until something else happens
-		if batches > 0 && len(slots) < cap(slots) {
+		if batches > 0 && running < in.cfg.UploadsMax {
 			now := in.cfg.Clock()
-			reason := p.due(now, since, size, batches, len(slots))
+			reason := p.due(now, since, size, batches, running)
 			if reason != notDue {
 				number++
 				f := in.begin(number, now, reason)
 				p.started(now, f.bytes)
-				slots <- struct{}{}
 				// The committer takes flushes in this order, and keeps it within each partition, whenever their uploads end.
 				select {
 				case in.uploaded <- f:
@@ -69,14 +68,11 @@ func (in *Ingest) flushes(ctx context.Context) error {
 					in.abandon(f)
 					return nil
 				}
-				uploads.Go(func() {
-					d := in.upload(ctx, f)
-					<-slots
-					ended <- d
-				})
+				running++
+				uploads.Go(func() { ended <- in.upload(ctx, f) })
 				continue
 			}
-			wait = p.next(now, since, len(slots))
+			wait = p.next(now, since, running)
 		}
 		if wait >= 0 {
 			timer.Reset(wait)
@@ -86,6 +82,7 @@ func (in *Ingest) flushes(ctx context.Context) error {
 			return nil
 		case <-in.filled:
 		case d := <-ended:
+			running--
 			p.uploaded(d)
 		case <-timer.C:
 		}
