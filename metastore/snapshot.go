@@ -52,7 +52,8 @@ type Snapshotter struct {
 	objects  SnapshotObjects
 	follower *Follower
 	writer   *Writer
-	unplaced map[JournalID]bool // told, and not placed; owned by Run
+	unplaced map[JournalID]bool // told, and not placed; owned by Snapshot's caller
+	from     int                // the replica that the next look begins with; owned by Run
 }
 
 // NewSnapshotter returns a Snapshotter that appends by writer.
@@ -70,16 +71,25 @@ func (s *Snapshotter) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for _, r := range s.follower.Replicas() {
-			if !s.due(r) {
-				continue
-			}
-			err := s.Snapshot(ctx, r.ID())
-			s.unplaced[r.ID()] = err != nil
-			if err != nil && ctx.Err() == nil {
+		s.look(ctx)
+	}
+}
+
+// look makes the snapshots that are due. One that can't be made ends it, since the next may fail by the same;
+// the look after it begins with the next: one journal's trouble doesn't keep the others from theirs.
+func (s *Snapshotter) look(ctx context.Context) {
+	replicas := s.follower.Replicas()
+	for range replicas {
+		r := replicas[s.from]
+		s.from = (s.from + 1) % len(replicas)
+		if !s.due(r) {
+			continue
+		}
+		if err := s.Snapshot(ctx, r.ID()); err != nil {
+			if ctx.Err() == nil {
 				s.cfg.Log.Log(ctx, TroubleLevel(err), "a snapshot could not be made", "journal", r.ID(), "err", err)
-				break
 			}
+			return
 		}
 	}
 }
@@ -124,7 +134,8 @@ func ParseSnapshotKey(key string) (journal string, v Version, ok bool) {
 }
 
 // Snapshot marks a version, writes its state to the bucket, tells its hash to the
-// other replicas, places it and trims the entries that the one before it covers.
+// other replicas, places it and trims the entries that the one before it covers. What
+// remains of that one where tidying up failed goes with the next, and by the collector.
 func (s *Snapshotter) Snapshot(ctx context.Context, j JournalID) error {
 	landed, err := s.writer.Append(ctx, []Draft{{Journal: j, Effects: AppendSnapshotMark(nil)}})
 	if err != nil {
@@ -139,10 +150,12 @@ func (s *Snapshotter) Snapshot(ctx context.Context, j JournalID) error {
 	if _, err := s.writer.Append(ctx, []Draft{{Journal: j, Effects: AppendSnapshotHash(nil, version, place.Hash)}}); err != nil {
 		return fmt.Errorf("tell the hash of version %d: %w", version, err)
 	}
+	s.unplaced[j] = true // since what it covers counts no more
 	replaced, err := s.store.PlaceSnapshot(ctx, s.writer.Term(), place)
 	if err != nil {
 		return fmt.Errorf("place version %d: %w", version, err)
 	}
+	delete(s.unplaced, j)
 	s.follower.Replica(j).placed(version, place.Size, s.follower.cfg.Clock())
 	// Placed: a start reads it from now on.
 	if replaced == nil {

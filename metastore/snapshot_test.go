@@ -2,7 +2,9 @@ package metastore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,4 +63,73 @@ func TestSnapshotter_OneAgentsWork(t *testing.T) {
 			t.Error("nobody takes over")
 		}
 	})
+}
+
+// stubborn is a bucket of which one kind of request is refused.
+type stubborn struct {
+	objects
+	put, delete func(key string) error
+}
+
+func (b stubborn) Put(ctx context.Context, key string, body []byte) error {
+	if b.put != nil {
+		if err := b.put(key); err != nil {
+			return err
+		}
+	}
+	return b.objects.Put(ctx, key, body)
+}
+
+func (b stubborn) Delete(ctx context.Context, key string) error {
+	if b.delete != nil {
+		return b.delete(key)
+	}
+	return b.objects.Delete(ctx, key)
+}
+
+// TestSnapshotter_OneJournalsTrouble: a journal whose snapshots can't be written, or whose
+// old ones can't be deleted, doesn't keep the others from theirs.
+func TestSnapshotter_OneJournalsTrouble(t *testing.T) {
+	first := metastore.SnapshotKey(journals[0], 0)
+	first = first[:len(first)-20]
+	for name, bucket := range map[string]stubborn{
+		"the first can't be written": {put: func(key string) error {
+			if strings.HasPrefix(key, first) {
+				return errors.New("too large")
+			}
+			return nil
+		}},
+		"nothing can be deleted": {delete: func(string) error { return errors.New("denied") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bucket.objects = objects{}
+				store := newStore(t)
+				a := newAgent(t, t.Context(), store)
+				a.run(t, t.Context())
+				cfg := metastore.DefaultSnapshotConfig()
+				cfg.EntriesMin = 10
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					metastore.NewSnapshotter(store, bucket, a.follower, a.writer, cfg).Run(ctx)
+				}()
+				for i := range 60 {
+					for j := range journals {
+						if _, err := a.writer.Append(t.Context(), []metastore.Draft{draft(j, fmt.Sprint(i))}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					time.Sleep(time.Second)
+				}
+				cancel()
+				<-done
+				places, err := store.Snapshots(t.Context(), journals[1:])
+				if err != nil || len(places) != 1 || places[0].Version < 40 {
+					t.Errorf("of the second journal, which is beyond version 60: %+v, %v", places, err)
+				}
+			})
+		})
+	}
 }
