@@ -23,12 +23,19 @@ type door struct {
 // listener that wants TLS, and its group members join anew.
 const knockMax = 5 * time.Second
 
+// acceptPause is before the next try where accepting failed for a reason that passes; it doubles up to acceptPauseMax.
+const (
+	acceptPause    = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
 func newDoor(l net.Listener) *door { return &door{Listener: l, accepted: make(chan net.Conn)} }
 
 // run accepts until ctx ends, then closes the socket.
 func (d *door) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { d.Listener.Close() })
 	defer stop()
+	pause := acceptPause
 	for patience := knockMax; ; {
 		conn, err := d.Listener.Accept()
 		if err != nil {
@@ -36,11 +43,18 @@ func (d *door) run(ctx context.Context) error {
 				return nil
 			}
 			var temporary interface{ Temporary() bool }
-			if errors.As(err, &temporary) && temporary.Temporary() {
-				continue
+			if !errors.As(err, &temporary) || !temporary.Temporary() {
+				return err
 			}
-			return err
+			// Out of file descriptors: whoever has them needs the processor to give them back.
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, acceptPauseMax)
+			continue
 		}
+		pause = acceptPause
 		if d.hand(ctx, conn, patience) {
 			patience = knockMax
 			continue

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +63,53 @@ func TestDoor_WhileNoTermServes(t *testing.T) {
 		term = d.leaf()
 		take()
 		closedAfter(late, 0)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// fewFiles is a listener that has no file descriptor left until a moment.
+type fewFiles struct {
+	*pipes
+	until time.Time
+	tries int
+}
+
+func (l *fewFiles) Accept() (net.Conn, error) {
+	l.tries++
+	if time.Now().Before(l.until) {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.pipes.Accept()
+}
+
+// TestDoor_OutOfFiles: while a connection can't be accepted the door waits, instead of
+// trying without end; soon after it can be it is.
+func TestDoor_OutOfFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &fewFiles{pipes: newPipes(), until: time.Now().Add(time.Minute)}
+		d := newDoor(l)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- d.run(ctx) }()
+		term := d.leaf()
+		defer term.Close()
+		go func() {
+			if conn, err := l.dial(ctx, "tcp", ""); err == nil {
+				conn.Close()
+			}
+		}()
+		began := time.Now()
+		conn, err := term.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if took := time.Since(began); took > time.Minute+acceptPauseMax || l.tries > 100 {
+			t.Errorf("accepted after %v and %d tries", took, l.tries)
+		}
 		cancel()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
