@@ -148,7 +148,7 @@ func (c *committer) commit(ctx context.Context) error {
 	var full bool
 	left := c.waiting[:0]
 	for _, f := range c.waiting {
-		n := len(c.placed) + len(c.again)
+		n := c.size()
 		full = full || n > 0 && n+len(f.items) > c.in.cfg.BatchesMax
 		if full || !f.isDone() || f.partitions.meets(&before) {
 			before.join(&f.partitions)
@@ -170,6 +170,10 @@ func (c *committer) commit(ctx context.Context) error {
 	c.wake() // What was refused doesn't wait for the append.
 	return c.append(ctx)
 }
+
+// size is how many batches and fences the round has, and those that its outcome may add to the next: a
+// fence takes no more of an entry than a batch.
+func (c *committer) size() int { return len(c.placed) + len(c.again) + len(c.fences) }
 
 // refuse answers a batch whose segment could not be uploaded: nothing of it can
 // ever be appended. An idempotent producer's order ends with its connection (GUARDS 9).

@@ -154,7 +154,7 @@ func (c *committer) refreshOnce(ctx context.Context, it *item, r *metastore.Repl
 // gone, or its time is up and it is fenced.
 func (c *committer) decideHolds(ctx context.Context) {
 	for _, h := range c.held {
-		for len(h.items) > 0 && len(c.placed)+len(c.again) < c.in.cfg.BatchesMax {
+		for len(h.items) > 0 && c.size() < c.in.cfg.BatchesMax {
 			it := h.items[0]
 			r := c.replica(it)
 			if r.Err() != nil {
@@ -220,8 +220,8 @@ func (c *committer) drop(h *hold) {
 // fenceWhenDue adds a fence to the round once a gap was held for its time. After
 // it is folded the batch is judged again: closed, or by what made the fence void.
 func (c *committer) fenceWhenDue(h *hold, it *item, r *metastore.Replica) {
-	if c.in.cfg.Clock().Sub(h.since) < c.in.cfg.HoldMax {
-		return
+	if c.in.cfg.Clock().Sub(h.since) < c.in.cfg.HoldMax || c.size() >= c.in.cfg.BatchesMax {
+		return // Not due, or there is no room in the entry: it is in a later one.
 	}
 	f := shard.Fence{Partition: it.Partition, Producer: it.Header.ProducerID, Epoch: it.Header.ProducerEpoch}
 	metastore.View(r, func(s *shard.State) {

@@ -336,6 +336,54 @@ func TestIngest_ReplyLost(t *testing.T) {
 	})
 }
 
+// fencing remembers the most fences in one entry.
+type fencing struct {
+	metastore.Store
+	most atomic.Int32
+}
+
+func (f *fencing) Append(ctx context.Context, term metastore.Term, parts []metastore.AppendPart) ([]metastore.Version, error) {
+	for _, p := range parts {
+		n := int32(0)
+		_, effects, err := metastore.ParseEntry(p.Payload)
+		for ok := true; err == nil && ok; {
+			var kind metastore.EffectKind
+			if kind, _, ok, err = effects.Next(); ok && kind == metastore.EffectFence {
+				n++
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.most.Store(max(f.most.Load(), n))
+	}
+	return f.Store.Append(ctx, term, parts)
+}
+
+// TestFence_EntriesAreBounded: of any number of gaps whose time is up at once no more are fenced
+// by one entry than batches are appended by one; else it would pass what an entry may have.
+func TestFence_EntriesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const batchesMax, gaps = 10, 45
+		var store *fencing
+		a := newWorld(t).agent(func(cfg *Config, _ *testAgent, s *metastore.Store) {
+			cfg.BatchesMax = batchesMax
+			store = &fencing{Store: *s}
+			*s = store
+		})
+		var results []func() Result
+		for producer := range int64(gaps) {
+			results = append(results, a.begin(produced(0, producer, 0, 1, 1)))
+		}
+		for _, result := range results {
+			want{-1, ErrOutOfOrder}.check(t, "a gap", result())
+		}
+		if most := store.most.Load(); most == 0 || most > batchesMax {
+			t.Errorf("%d fences in an entry, want %d at most", most, batchesMax)
+		}
+	})
+}
+
 func TestIngest_TermEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
