@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/wadi-io/wadi/metastore"
 	"github.com/wadi-io/wadi/metastore/journaltest"
@@ -94,6 +98,63 @@ func TestFailOver_NothingLost(t *testing.T) {
 	}
 	if lost, err := b.LostTails(ctx); err != nil || len(lost) > 0 {
 		t.Fatalf("lost: %+v, %v", lost, err)
+	}
+}
+
+// TestFailOver_NameIsLate: while a name, or a proxy, still leads to a standby, connections to it are made, which
+// work but for what writes. They aren't kept once it leads to the primary.
+func TestFailOver_NameIsLate(t *testing.T) {
+	ctx := t.Context()
+	pair := postgrestest.NewPair(t, true)
+	if _, err := pair.Create(ctx, "wadi"); err != nil {
+		t.Fatal(err)
+	}
+	cfg, schema, err := parse(pair.Primary().URL("wadi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var port atomic.Uint32
+	leadTo := func(server *postgrestest.Server) {
+		to, err := pgx.ParseConfig(server.URL("wadi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		port.Store(uint32(to.Port))
+	}
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port.Load()))
+	}
+	leadTo(pair.Primary())
+	s, err := open(ctx, cfg, schema, metastore.DefaultCluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	term := journaltest.Begin(t, s)
+	if err := pair.CatchUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func() error{
+		"append": func() error {
+			_, err := s.Append(ctx, term, []metastore.AppendPart{journaltest.Part(shard0, "1")})
+			return err
+		},
+		"read": func() error {
+			_, err := s.Read(ctx, []metastore.Position{{Journal: shard0}}, 1)
+			return err
+		},
+		"renewal": func() error { return s.RenewTerm(ctx, term, time.Hour, 0) },
+	} {
+		leadTo(pair.Standby())
+		s.pool.Reset() // as after its connections broke
+		s.terms.Reset()
+		if err := call(); err == nil {
+			t.Errorf("%s: a standby took it", name)
+		}
+		leadTo(pair.Primary())
+		if err := call(); err != nil {
+			t.Errorf("%s, once the name leads to the primary: %v", name, err)
+		}
 	}
 }
 

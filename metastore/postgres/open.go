@@ -219,10 +219,10 @@ func (s *Store) Close() error {
 }
 
 // failed wraps the error of a statement. A connection that broke by itself says
-// that the others of its pool are as old as it was.
+// that the others of its pool are as old as it was; one that leads to a standby, that they may too.
 func failed(ctx context.Context, pool conns, what string, err error) error {
 	var refused *pgconn.PgError
-	if !errors.As(err, &refused) && ctx.Err() == nil {
+	if !errors.As(err, &refused) && ctx.Err() == nil || refused != nil && isStandby(refused.Code) {
 		pool.Reset()
 	}
 	return fmt.Errorf("%s: %w", what, reached(err))

@@ -17,6 +17,14 @@ import (
 // errStandby: it may be promoted, or the URL may lead elsewhere in a moment.
 var errStandby = errors.New("this Postgres is a standby: the metastore's URL must name the primary")
 
+// isStandby tells whether a statement was refused since the server takes no writes. Its connections
+// work as well as any, so nobody else ends them: they were made while the name, or a
+// proxy, still led there.
+func isStandby(code string) bool {
+	return code == "25006" || // it is read only
+		code == "55000" // recovery is in progress: it has no place in the log of its own
+}
+
 // validated is a check of a new connection (target_session_attrs) whose refusal may pass.
 func validated(check pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	if check == nil {
