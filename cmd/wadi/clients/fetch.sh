@@ -27,7 +27,7 @@ fresh() { # fresh NAME FILES...: is NAME built from just these files?
 }
 
 mkdir -p "$folder"
-for version in 4.2.0 2.8.2; do
+for version in 4.2.0 3.7.2 2.8.2; do
   if ! fresh "java-$version" "$here"/java/pom.xml "$here"/java/src/main/java/io/wadi/clients/*.java; then
     echo "building the Java client's program with kafka-clients $version"
     mvn -q -B -f "$here/java/pom.xml" -Dkafka.version=$version -Dout="$folder/java-$version" compile
