@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -74,11 +75,11 @@ func TestDoor_WhileNoTermServes(t *testing.T) {
 type fewFiles struct {
 	*pipes
 	until time.Time
-	tries int
+	tries atomic.Int32
 }
 
 func (l *fewFiles) Accept() (net.Conn, error) {
-	l.tries++
+	l.tries.Add(1)
 	if time.Now().Before(l.until) {
 		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 	}
@@ -107,8 +108,8 @@ func TestDoor_OutOfFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.Close()
-		if took := time.Since(began); took > time.Minute+acceptPauseMax || l.tries > 100 {
-			t.Errorf("accepted after %v and %d tries", took, l.tries)
+		if took := time.Since(began); took > time.Minute+acceptPauseMax || l.tries.Load() > 100 {
+			t.Errorf("accepted after %v and %d tries", took, l.tries.Load())
 		}
 		cancel()
 		if err := <-ended; err != nil {
